@@ -1,0 +1,48 @@
+/**
+ * What a file system lies on: a run of bytes that can be read, and perhaps written, at any place.
+ *
+ * Positions and lengths are in bytes, counted from the start of the file system (a partition's
+ * offset is already inside). Failures are FsError: EIO for what the medium refuses or what lies
+ * past its end, EROFS for a write to a read-only device.
+ */
+
+/** Where bytes of the device can be had without passing through JavaScript. */
+export type DataSource =
+  | {
+    readonly kind: "descriptor";
+    /** Open file descriptor, good for pread(2) and splice(2). */
+    readonly fd: number;
+    /** Byte position in that descriptor. */
+    readonly position: number;
+    readonly length: number;
+  }
+  | { readonly kind: "memory"; readonly bytes: Uint8Array<ArrayBuffer> };
+
+export interface Device {
+  /** The name in messages: usually the path that the user gave. */
+  readonly name: string;
+  /** Size in bytes. */
+  readonly size: number;
+  readonly readOnly: boolean;
+
+  /** Fills the whole of `buffer` from `position`. */
+  read(buffer: Uint8Array<ArrayBuffer>, position: number): void;
+
+  /** Writes the whole of `buffer` at `position`. Durable only after {@linkcode flush}. */
+  write(buffer: Uint8Array<ArrayBuffer>, position: number): void;
+
+  /** Returns when all writes so far are on the medium. */
+  flush(): void;
+
+  /**
+   * Where the bytes from `position` on are. The answer covers 1 to `length` bytes: ask again for
+   * the rest. A memory answer stays good until the next write.
+   */
+  source(position: number, length: number): DataSource;
+
+  /** Tells the system that these bytes will be read soon. Never fails. */
+  willRead(position: number, length: number): void;
+
+  /** Lets go of the medium. The device is not used afterwards. */
+  close(): void;
+}

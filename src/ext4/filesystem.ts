@@ -1,0 +1,152 @@
+/**
+ * A file system on a device: what every operation on it needs. The operations themselves are
+ * functions in the files around this one, named after what they do: readDirectory, lookup,
+ * mapBlocks, fileSources, readSymlink, getXattr, ...
+ */
+
+import { BlockCache } from "../block/block_cache.ts";
+import type { Device } from "../block/device.ts";
+import { EXT4_ROOT_INO } from "../disk/inode.ts";
+import { Ext4SuperBlock } from "../disk/superblock.ts";
+import { corrupt, fail, type FsError } from "../sys/fs_error.ts";
+import type { Log } from "../sys/log.ts";
+import { GroupDescriptors } from "./groups.ts";
+import type { Inode } from "./inode.ts";
+import { InodeTable } from "./inode_table.ts";
+import { recoverInMemory } from "./recovery.ts";
+import type { Superblock } from "./superblock.ts";
+import { findSuperblock } from "./superblock_search.ts";
+
+const DEFAULT_CACHE_BYTES = 32 * 2 ** 20;
+
+export interface OpenOptions {
+  readonly log: Log;
+  /** Use the backup superblock in this block, counted in blocks of the file system. */
+  readonly superblockBlock?: number;
+  /** Show the file system as it is, without what a dirty journal would add. */
+  readonly norecovery?: boolean;
+  /** The device that holds the journal, where it is not on this one. */
+  readonly externalJournal?: Device;
+  /** Memory for metadata blocks, in bytes. */
+  readonly cacheBytes?: number;
+}
+
+export class FileSystem {
+  readonly superblock: Superblock;
+  /** Bytes of a block. */
+  readonly blockSize: number;
+  /** Where the blocks are: the device as it was given, or a journal's replay laid over it. */
+  readonly device: Device;
+  readonly cache: BlockCache;
+  readonly groups: GroupDescriptors;
+  /** s_hash_seed as four little-endian numbers. */
+  readonly hashSeed: Uint32Array;
+  readonly log: Log;
+  readonly #inodes: InodeTable;
+
+  private constructor(
+    device: Device,
+    superblock: Superblock,
+    superblockBlock: number | undefined,
+    options: OpenOptions,
+  ) {
+    this.device = device;
+    this.superblock = superblock;
+    this.blockSize = superblock.blockSize;
+    this.log = options.log;
+    this.cache = new BlockCache(
+      device,
+      superblock.blockSize,
+      superblock.blocksCount,
+      options.cacheBytes ?? DEFAULT_CACHE_BYTES,
+    );
+    this.groups = new GroupDescriptors(superblock, this.cache, superblockBlock);
+    this.#inodes = new InodeTable(superblock, this.groups, this.cache);
+    const seed = Ext4SuperBlock.s_hash_seed.offset;
+    this.hashSeed = Uint32Array.from(
+      [0, 4, 8, 12],
+      (byte) => superblock.view.getUint32(seed + byte, true),
+    );
+  }
+
+  /**
+   * Opens the file system on a device, read-only. A dirty journal is replayed in memory; the
+   * device is not written to. Throws FsError: EINVAL where there is no ext4 or one with features
+   * unknown here, EUCLEAN or EBADMSG where it is damaged.
+   */
+  static open(device: Device, options: OpenOptions): FileSystem {
+    const { superblock, block } = findSuperblock(device, options.superblockBlock, options.log);
+    refuseUnreadable(superblock);
+    warnOfTruncation(device, superblock, options.log);
+    const onDevice = new FileSystem(device, superblock, block, options);
+    const fs = superblock.features.has("needs_recovery")
+      ? onDevice.#recovered(block, options)
+      : onDevice;
+    const root = fs.inode(EXT4_ROOT_INO);
+    if (!root.isDirectory) throw corrupt("root inode: not a directory", { ino: EXT4_ROOT_INO });
+    return fs;
+  }
+
+  /** The root directory. */
+  get root(): Inode {
+    return this.inode(EXT4_ROOT_INO);
+  }
+
+  /**
+   * The inode of a number. Throws ESTALE when no file has it, EUCLEAN or EBADMSG when it is
+   * damaged.
+   */
+  inode(ino: number): Inode {
+    return this.#inodes.get(ino);
+  }
+
+  /** The record of an inode, in use or not, checked only as far as its number goes. */
+  rawInode(ino: number): Inode {
+    return this.#inodes.raw(ino);
+  }
+
+  /** Puts an error into the log, once, when the caller goes on without what it concerns. */
+  report(error: FsError): void {
+    if (error.logged) return;
+    error.logged = true;
+    this.log.error(`${this.device.name}: ${error.message}`);
+  }
+
+  /** Lets go of the device. */
+  close(): void {
+    this.device.close();
+  }
+
+  #recovered(block: number | undefined, options: OpenOptions): FileSystem {
+    if (options.norecovery) {
+      options.log.warn(
+        `${this.device.name}: not replaying the journal (norecovery): names and content may be stale`,
+      );
+      return this;
+    }
+    const overlay = recoverInMemory(this, options.externalJournal);
+    // The journal may hold a newer superblock and newer descriptors: begin anew on what it left.
+    const { superblock } = findSuperblock(overlay, block, options.log);
+    return new FileSystem(overlay, superblock, block, options);
+  }
+}
+
+function refuseUnreadable(superblock: Superblock): void {
+  if (superblock.features.has("journal_dev")) {
+    throw fail("EINVAL", "this is an external journal, not a file system");
+  }
+  const names = superblock.features.unreadable();
+  if (names.length > 0) {
+    throw fail("EINVAL", `unsupported features: ${names.join(" ")}`);
+  }
+}
+
+function warnOfTruncation(device: Device, superblock: Superblock, log: Log): void {
+  const needed = superblock.blocksCount * superblock.blockSize;
+  if (needed > device.size) {
+    log.warn(
+      `${device.name}: the file system has ${needed} bytes, the device ${device.size}: ` +
+        `what lies behind the end cannot be read`,
+    );
+  }
+}

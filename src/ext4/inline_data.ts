@@ -1,0 +1,41 @@
+/**
+ * Inline data (kernel documentation: filesystems/ext4/inlinedata.rst): the first 60 bytes of a
+ * small file or directory lie in i_block, the rest in the attribute `system.data` of the inode.
+ */
+
+import { EXT4_XATTR_INDEX_SYSTEM } from "../disk/xattr.ts";
+import { corrupt } from "../sys/fs_error.ts";
+import { I_BLOCK_SIZE } from "../disk/inode.ts";
+import type { FileSystem } from "./filesystem.ts";
+import type { Inode } from "./inode.ts";
+import { findInodeXattr } from "./xattr.ts";
+
+const DATA_NAME = new TextEncoder().encode("data");
+
+/** The part in i_block and the part in the attribute, which may be empty. Not copies. */
+export interface InlineParts {
+  readonly first: Uint8Array<ArrayBuffer>;
+  readonly rest: Uint8Array<ArrayBuffer>;
+}
+
+/** Where the inline data of an inode lie, with all the room they have. */
+export function inlineParts(fs: FileSystem, inode: Inode): InlineParts {
+  const rest = findInodeXattr(fs, inode, EXT4_XATTR_INDEX_SYSTEM, DATA_NAME);
+  if (rest === undefined) {
+    throw corrupt("inline data: the inode has no attribute system.data", { ino: inode.ino });
+  }
+  return { first: inode.iBlock, rest };
+}
+
+/** A copy of the inline data, cut to the size of the inode. */
+export function readInlineData(fs: FileSystem, inode: Inode): Uint8Array<ArrayBuffer> {
+  const { first, rest } = inlineParts(fs, inode);
+  const room = I_BLOCK_SIZE + rest.length;
+  if (inode.size > room) {
+    throw corrupt(`inline data: size ${inode.size} in room for ${room}`, { ino: inode.ino });
+  }
+  const data = new Uint8Array(room);
+  data.set(first);
+  data.set(rest, I_BLOCK_SIZE);
+  return data.subarray(0, inode.size);
+}

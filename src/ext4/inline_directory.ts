@@ -1,0 +1,56 @@
+/**
+ * A directory that lies in its inode (kernel documentation: filesystems/ext4/inlinedata.rst).
+ * `.` and `..` are not written; four bytes name the parent:
+ *
+ *     i_block:      parent inode (4) | chain of entries (56)
+ *     system.data:  chain of entries
+ */
+
+import { EXT4_FT_DIR, Ext4DirEntry2 as Entry } from "../disk/directory.ts";
+import { I_BLOCK_SIZE } from "../disk/inode.ts";
+import { corrupt } from "../sys/fs_error.ts";
+import type { EntryChain, PlacedChain } from "./directory_block.ts";
+import type { FileSystem } from "./filesystem.ts";
+import { inlineParts } from "./inline_data.ts";
+import type { Inode } from "./inode.ts";
+
+const PARENT_SIZE = 4;
+const DOT_LENGTH = 12;
+
+/** The chains of an inline directory, the first of them made up: `.` and `..`. */
+export function inlineDirectory(fs: FileSystem, dir: Inode): PlacedChain[] {
+  const { first, rest } = inlineParts(fs, dir);
+  const parent = new DataView(first.buffer, first.byteOffset).getUint32(0, true);
+  if (parent === 0 || parent > fs.superblock.inodesCount) {
+    throw corrupt(`inline directory: parent inode ${parent}`, { ino: dir.ino });
+  }
+  if (dir.size < I_BLOCK_SIZE || dir.size > I_BLOCK_SIZE + rest.length) {
+    throw corrupt(`inline directory: size ${dir.size}`, { ino: dir.ino });
+  }
+  const dots = dotChain(dir.ino, parent);
+  const head = chainOf(first, PARENT_SIZE, I_BLOCK_SIZE);
+  const tail = chainOf(rest, 0, dir.size - I_BLOCK_SIZE);
+  return [
+    { chain: dots, origin: 0 },
+    { chain: head, origin: dots.end - PARENT_SIZE },
+    { chain: tail, origin: dots.end - PARENT_SIZE + I_BLOCK_SIZE },
+  ];
+}
+
+function chainOf(bytes: Uint8Array<ArrayBuffer>, start: number, end: number): EntryChain {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return { bytes, view, start, end, block: undefined };
+}
+
+function dotChain(self: number, parent: number): EntryChain {
+  const chain = chainOf(new Uint8Array(2 * DOT_LENGTH), 0, 2 * DOT_LENGTH);
+  for (const [index, ino] of [self, parent].entries()) {
+    const at = index * DOT_LENGTH;
+    Entry.inode.set(chain.view, at, ino);
+    Entry.rec_len.set(chain.view, at, DOT_LENGTH);
+    Entry.name_len.set(chain.view, at, index + 1);
+    Entry.file_type.set(chain.view, at, EXT4_FT_DIR);
+    chain.bytes.fill(0x2e, at + Entry.size, at + Entry.size + index + 1);
+  }
+  return chain;
+}

@@ -1,0 +1,187 @@
+/**
+ * An inode in memory: a copy of its record of the inode table, with the old and the newer fields
+ * joined. The record keeps everything that lies in an inode: the root of the extent tree, a short
+ * symbolic link, inline data and the attributes behind the fields.
+ */
+
+import {
+  EXT4_ENCRYPT_FL,
+  EXT4_EXTENTS_FL,
+  EXT4_GOOD_OLD_INODE_SIZE,
+  EXT4_HUGE_FILE_FL,
+  EXT4_INLINE_DATA_FL,
+  Ext4Inode,
+} from "../disk/inode.ts";
+import { type Field, join32 } from "../disk/struct.ts";
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../sys/stat.ts";
+import type { Features } from "../disk/features.ts";
+
+/** Seconds since 1970, from -2^31 to 2^34, and nanoseconds. */
+export interface InodeTime {
+  readonly sec: number;
+  readonly nsec: number;
+}
+
+/** The two low bits of an *_extra field extend the seconds, the rest counts nanoseconds. */
+const EPOCH_BITS = 2;
+
+export class Inode {
+  readonly view: DataView<ArrayBuffer>;
+  /** Seed of the checksums of this inode's blocks. */
+  readonly checksumSeed: number;
+  readonly #features: Features;
+
+  /** @param bytes the inode's own s_inode_size bytes, already checked */
+  constructor(
+    readonly ino: number,
+    readonly bytes: Uint8Array<ArrayBuffer>,
+    checksumSeed: number,
+    features: Features,
+  ) {
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.checksumSeed = checksumSeed;
+    this.#features = features;
+  }
+
+  get mode(): number {
+    return Ext4Inode.i_mode.get(this.view, 0);
+  }
+
+  /** The S_IFMT bits of the mode. */
+  get fileType(): number {
+    return this.mode & S_IFMT;
+  }
+
+  get isDirectory(): boolean {
+    return this.fileType === S_IFDIR;
+  }
+
+  get isRegular(): boolean {
+    return this.fileType === S_IFREG;
+  }
+
+  get isSymlink(): boolean {
+    return this.fileType === S_IFLNK;
+  }
+
+  get isDeviceNode(): boolean {
+    return this.fileType === S_IFBLK || this.fileType === S_IFCHR;
+  }
+
+  get uid(): number {
+    return Ext4Inode.i_uid.get(this.view, 0) + Ext4Inode.l_i_uid_high.get(this.view, 0) * 65536;
+  }
+
+  get gid(): number {
+    return Ext4Inode.i_gid.get(this.view, 0) + Ext4Inode.l_i_gid_high.get(this.view, 0) * 65536;
+  }
+
+  /** Bytes. Only regular files, and directories with large_dir, have a high half. */
+  get size(): number {
+    const low = Ext4Inode.i_size_lo.get(this.view, 0);
+    if (!this.isRegular && !this.#features.has("large_dir")) return low;
+    return join32(low, Ext4Inode.i_size_high.get(this.view, 0));
+  }
+
+  get linksCount(): number {
+    return Ext4Inode.i_links_count.get(this.view, 0);
+  }
+
+  /** EXT4_*_FL */
+  get flags(): number {
+    return Ext4Inode.i_flags.get(this.view, 0);
+  }
+
+  hasFlag(flag: number): boolean {
+    return (this.flags & flag) !== 0;
+  }
+
+  get usesExtents(): boolean {
+    return this.hasFlag(EXT4_EXTENTS_FL);
+  }
+
+  get isEncrypted(): boolean {
+    return this.hasFlag(EXT4_ENCRYPT_FL);
+  }
+
+  get hasInlineData(): boolean {
+    return this.hasFlag(EXT4_INLINE_DATA_FL) && this.#features.has("inline_data");
+  }
+
+  get generation(): number {
+    return Ext4Inode.i_generation.get(this.view, 0);
+  }
+
+  /** Block with the attributes that do not fit into the inode, 0 for none. */
+  get fileAcl(): number {
+    const low = Ext4Inode.i_file_acl_lo.get(this.view, 0);
+    if (!this.#features.has("64bit")) return low;
+    return join32(low, Ext4Inode.l_i_file_acl_high.get(this.view, 0));
+  }
+
+  /** Space in use, in units of 512 bytes. */
+  blocks512(blockSize: number): number {
+    const low = Ext4Inode.i_blocks_lo.get(this.view, 0);
+    if (!this.#features.has("huge_file")) return low;
+    const count = join32(low, Ext4Inode.l_i_blocks_high.get(this.view, 0));
+    return this.hasFlag(EXT4_HUGE_FILE_FL) ? count * (blockSize / 512) : count;
+  }
+
+  /** How far the fields behind the first 128 bytes go. */
+  get extraSize(): number {
+    if (this.bytes.length <= EXT4_GOOD_OLD_INODE_SIZE) return 0;
+    return Ext4Inode.i_extra_isize.get(this.view, 0);
+  }
+
+  get atime(): InodeTime {
+    return this.#time(Ext4Inode.i_atime, Ext4Inode.i_atime_extra);
+  }
+
+  get mtime(): InodeTime {
+    return this.#time(Ext4Inode.i_mtime, Ext4Inode.i_mtime_extra);
+  }
+
+  get ctime(): InodeTime {
+    return this.#time(Ext4Inode.i_ctime, Ext4Inode.i_ctime_extra);
+  }
+
+  /** Time of creation, where the inode has room for it. */
+  get crtime(): InodeTime | undefined {
+    if (!this.#hasExtra(Ext4Inode.i_crtime)) return undefined;
+    return this.#time(Ext4Inode.i_crtime, Ext4Inode.i_crtime_extra);
+  }
+
+  get projectId(): number {
+    if (!this.#features.has("project") || !this.#hasExtra(Ext4Inode.i_projid)) return 0;
+    return Ext4Inode.i_projid.get(this.view, 0);
+  }
+
+  /**
+   * Number of a device node. An old, 16-bit number stands in the first word of i_block; when that
+   * is zero, a newer one with 12 bits of major and 20 of minor stands in the second.
+   */
+  get rdev(): { readonly major: number; readonly minor: number } {
+    if (!this.isDeviceNode) return { major: 0, minor: 0 };
+    const old = this.view.getUint32(Ext4Inode.i_block.offset, true);
+    if (old !== 0) return { major: (old >>> 8) & 0xff, minor: old & 0xff };
+    const dev = this.view.getUint32(Ext4Inode.i_block.offset + 4, true);
+    return { major: (dev >>> 8) & 0xfff, minor: (dev & 0xff) | ((dev >>> 12) & 0xfff00) };
+  }
+
+  /** The 60 bytes of i_block, not a copy. */
+  get iBlock(): Uint8Array<ArrayBuffer> {
+    return Ext4Inode.i_block.get(this.view, 0);
+  }
+
+  #hasExtra(field: Field<number>): boolean {
+    return field.offset + field.size <= EXT4_GOOD_OLD_INODE_SIZE + this.extraSize;
+  }
+
+  #time(seconds: Field<number>, extra: Field<number>): InodeTime {
+    const low = seconds.get(this.view, 0) | 0;
+    if (!this.#hasExtra(extra)) return { sec: low, nsec: 0 };
+    const bits = extra.get(this.view, 0);
+    const epoch = bits & ((1 << EPOCH_BITS) - 1);
+    return { sec: low + epoch * 2 ** 32, nsec: bits >>> EPOCH_BITS };
+  }
+}

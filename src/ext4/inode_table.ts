@@ -1,0 +1,160 @@
+/** Reads inodes from the tables of their groups, checks them, and remembers them. */
+
+import type { BlockCache } from "../block/block_cache.ts";
+import { crc32c } from "../disk/crc32c.ts";
+import { EXT4_BG_INODE_UNINIT } from "../disk/group_desc.ts";
+import { EXT4_GOOD_OLD_INODE_SIZE, Ext4Inode } from "../disk/inode.ts";
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from "../sys/stat.ts";
+import { badChecksum, corrupt, fail } from "../sys/fs_error.ts";
+import { crc32cOfZeros, inodeChecksumSeed } from "./checksum.ts";
+import type { GroupDescriptors } from "./groups.ts";
+import { Inode } from "./inode.ts";
+import type { Superblock } from "./superblock.ts";
+
+/** Blocks of the table that are fetched with the one that is asked for. */
+const READAHEAD_BLOCKS = 32;
+/** Inodes kept decoded. */
+const MAX_KEPT = 16384;
+const FILE_TYPES = new Set([S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK]);
+
+export class InodeTable {
+  readonly #superblock: Superblock;
+  readonly #groups: GroupDescriptors;
+  readonly #cache: BlockCache;
+  /** In the order in which they came. */
+  readonly #kept = new Map<number, Inode>();
+
+  constructor(superblock: Superblock, groups: GroupDescriptors, cache: BlockCache) {
+    this.#superblock = superblock;
+    this.#groups = groups;
+    this.#cache = cache;
+  }
+
+  /**
+   * The inode of this number. Throws ESTALE for a number that no file has, EUCLEAN or EBADMSG for a
+   * damaged record.
+   */
+  get(ino: number): Inode {
+    const kept = this.#kept.get(ino);
+    if (kept !== undefined) return kept;
+    const inode = this.#read(ino);
+    if (this.#kept.size >= MAX_KEPT) this.#dropOldest();
+    this.#kept.set(ino, inode);
+    return inode;
+  }
+
+  /** Where the record lies: a block and a byte in it. */
+  locate(ino: number): { block: number; offset: number } {
+    const { inodesPerGroup, inodesCount, inodeSize, blockSize } = this.#superblock;
+    if (!(ino >= 1 && ino <= inodesCount)) {
+      throw corrupt(`inode number: ${ino} of ${inodesCount}`, { ino });
+    }
+    const group = Math.floor((ino - 1) / inodesPerGroup);
+    const byte = ((ino - 1) % inodesPerGroup) * inodeSize;
+    const descriptor = this.#groups.get(group);
+    return {
+      block: descriptor.inodeTable + Math.floor(byte / blockSize),
+      offset: byte % blockSize,
+    };
+  }
+
+  /** The record of an inode that may be out of use: not checked, not remembered. */
+  raw(ino: number): Inode {
+    const { block, offset } = this.locate(ino);
+    return this.#decode(ino, block, offset);
+  }
+
+  #read(ino: number): Inode {
+    const { block, offset } = this.locate(ino);
+    const group = Math.floor((ino - 1) / this.#superblock.inodesPerGroup);
+    const uninitialized = (this.#groups.get(group).flags & EXT4_BG_INODE_UNINIT) !== 0;
+    if (uninitialized && this.#superblock.hasGroupChecksums) {
+      throw fail("ESTALE", "Inode not in use: its group has none", { ino, group });
+    }
+    if (!this.#cache.holds(block)) this.#readAhead(group, block);
+    const inode = this.#decode(ino, block, offset);
+    this.#check(inode, block);
+    return inode;
+  }
+
+  #decode(ino: number, block: number, offset: number): Inode {
+    const { inodeSize, hasMetadataChecksums, checksumSeed } = this.#superblock;
+    const bytes = this.#cache.read(block).bytes.slice(offset, offset + inodeSize);
+    const view = new DataView(bytes.buffer);
+    const seed = hasMetadataChecksums
+      ? inodeChecksumSeed(checksumSeed, ino, Ext4Inode.i_generation.get(view, 0))
+      : 0;
+    return new Inode(ino, bytes, seed, this.#superblock.features);
+  }
+
+  #check(inode: Inode, block: number): void {
+    const { ino } = inode;
+    const { inodeSize, hasMetadataChecksums } = this.#superblock;
+    if (inode.extraSize % 4 !== 0 || EXT4_GOOD_OLD_INODE_SIZE + inode.extraSize > inodeSize) {
+      throw corrupt(`inode: extra size ${inode.extraSize}`, { ino, block });
+    }
+    if (hasMetadataChecksums && !isBlank(inode)) {
+      if (inodeChecksum(inode) !== storedChecksum(inode)) {
+        throw badChecksum("the inode", { ino, block });
+      }
+    }
+    if (inode.linksCount === 0) throw fail("ESTALE", "Inode not in use", { ino });
+    if (!FILE_TYPES.has(inode.fileType) && ino >= this.#superblock.firstInode) {
+      throw corrupt(`inode: mode 0${inode.mode.toString(8)}`, { ino, block });
+    }
+    if (inode.size > Number.MAX_SAFE_INTEGER) {
+      throw corrupt(`inode: size ${inode.size}`, { ino, block });
+    }
+  }
+
+  #readAhead(group: number, block: number): void {
+    const { inodeTable, unusedInodes } = this.#groups.get(group);
+    const { inodesPerGroup, inodeSize, blockSize } = this.#superblock;
+    const used = Math.max(0, inodesPerGroup - unusedInodes);
+    const end = inodeTable + Math.ceil(used * inodeSize / blockSize);
+    const index = block - inodeTable;
+    const start = inodeTable + index - (index % READAHEAD_BLOCKS);
+    this.#cache.willRead(start, Math.min(READAHEAD_BLOCKS, Math.max(1, end - start)));
+  }
+
+  #dropOldest(): void {
+    let toDrop = MAX_KEPT / 8;
+    for (const ino of this.#kept.keys()) {
+      if (toDrop-- === 0) return;
+      this.#kept.delete(ino);
+    }
+  }
+}
+
+/** crc32c of the record, with 16 bits where the record has no room for the upper half. */
+export function inodeChecksum(inode: Inode): number {
+  const { bytes, checksumSeed } = inode;
+  const low = Ext4Inode.l_i_checksum_lo;
+  let crc = crc32c(checksumSeed, bytes, 0, low.offset);
+  crc = crc32cOfZeros(crc, low.size);
+  crc = crc32c(crc, bytes, low.offset + low.size, EXT4_GOOD_OLD_INODE_SIZE);
+  if (bytes.length <= EXT4_GOOD_OLD_INODE_SIZE) return crc & 0xffff;
+  const high = Ext4Inode.i_checksum_hi;
+  crc = crc32c(crc, bytes, EXT4_GOOD_OLD_INODE_SIZE, high.offset);
+  if (!hasHighChecksum(inode)) {
+    return crc32c(crc, bytes, high.offset) & 0xffff;
+  }
+  crc = crc32cOfZeros(crc, high.size);
+  return crc32c(crc, bytes, high.offset + high.size);
+}
+
+function storedChecksum(inode: Inode): number {
+  const low = Ext4Inode.l_i_checksum_lo.get(inode.view, 0);
+  if (!hasHighChecksum(inode)) return low;
+  return low + Ext4Inode.i_checksum_hi.get(inode.view, 0) * 65536;
+}
+
+function hasHighChecksum(inode: Inode): boolean {
+  const high = Ext4Inode.i_checksum_hi;
+  return high.offset + high.size <= EXT4_GOOD_OLD_INODE_SIZE + inode.extraSize;
+}
+
+/** A record of zeros was never used and carries no checksum. */
+function isBlank(inode: Inode): boolean {
+  return inode.mode === 0 && inode.linksCount === 0 && inode.bytes.every((byte) => byte === 0);
+}

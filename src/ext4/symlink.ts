@@ -1,0 +1,47 @@
+/**
+ * Targets of symbolic links (kernel documentation: filesystems/ext4/ifork.rst). A short one lies
+ * in i_block ("fast"), one of an inline_data file system behind the inode's fields too, a longer
+ * one in a block.
+ */
+
+import { EXT4_EA_INODE_FL, I_BLOCK_SIZE } from "../disk/inode.ts";
+import { corrupt } from "../sys/fs_error.ts";
+import { encryptedSymlinkTarget } from "./encryption.ts";
+import { readRaw } from "./file.ts";
+import type { FileSystem } from "./filesystem.ts";
+import { readInlineData } from "./inline_data.ts";
+import type { Inode } from "./inode.ts";
+
+/** The target of a link, as readlink(2). Throws EUCLEAN for one without a target. */
+export function readSymlink(fs: FileSystem, inode: Inode): Uint8Array<ArrayBuffer> {
+  const stored = storedTarget(fs, inode);
+  if (inode.isEncrypted) return encryptedSymlinkTarget(inode, stored);
+  // The kernel ends a target at its first NUL byte.
+  const nul = stored.indexOf(0);
+  const target = nul < 0 ? stored : stored.subarray(0, nul);
+  if (target.length === 0) throw corrupt("symbolic link: empty", { ino: inode.ino });
+  return target;
+}
+
+function storedTarget(fs: FileSystem, inode: Inode): Uint8Array<ArrayBuffer> {
+  const { size } = inode;
+  if (inode.hasInlineData) return readInlineData(fs, inode);
+  if (isFast(fs, inode)) {
+    if (size >= I_BLOCK_SIZE) {
+      throw corrupt(`symbolic link: ${size} bytes in the inode`, { ino: inode.ino });
+    }
+    return inode.iBlock.slice(0, size);
+  }
+  if (size > fs.blockSize) {
+    throw corrupt(`symbolic link: ${size} bytes long`, { ino: inode.ino });
+  }
+  return readRaw(fs, inode, 0, size);
+}
+
+/** A fast link has no blocks but, perhaps, one of attributes. */
+function isFast(fs: FileSystem, inode: Inode): boolean {
+  if (inode.hasFlag(EXT4_EA_INODE_FL)) return inode.size < I_BLOCK_SIZE;
+  const clusterSize = fs.blockSize * fs.superblock.clusterRatio;
+  const forAttributes = inode.fileAcl === 0 ? 0 : clusterSize / 512;
+  return inode.blocks512(fs.blockSize) - forAttributes === 0;
+}

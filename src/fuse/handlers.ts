@@ -1,0 +1,142 @@
+/**
+ * What a file server answers, in TypeScript's terms: one method for each FUSE request, named after
+ * the system call behind it. `operations.ts` turns C arguments into these calls and their results
+ * into replies. A method that is absent is a request the server does not know (ENOSYS).
+ *
+ * A method throws FsError to answer with its errno. Requests come one at a time, on one thread.
+ *
+ * Node ids: FUSE's root is 1; every other number is the server's own.
+ */
+
+import type { DataSource } from "../block/device.ts";
+
+/** Seconds since 1970, which may be negative, and nanoseconds from 0 to 999,999,999. */
+export interface Timespec {
+  readonly sec: number;
+  readonly nsec: number;
+}
+
+/** `struct stat` as far as FUSE carries it. */
+export interface Attributes {
+  readonly ino: number;
+  /** File type and permissions, as st_mode. */
+  readonly mode: number;
+  readonly nlink: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Device number of a device node, in the user-space encoding of makedev(3). */
+  readonly rdev: number;
+  readonly size: number;
+  /** Preferred size of a read, in bytes. */
+  readonly blksize: number;
+  /** Space in use, in units of 512 bytes. */
+  readonly blocks: number;
+  readonly atime: Timespec;
+  readonly mtime: Timespec;
+  readonly ctime: Timespec;
+  /** Time of creation, for statx(2) only. */
+  readonly btime?: Timespec;
+}
+
+/** The answer to a lookup, and a row of readdirplus. */
+export interface Entry {
+  readonly nodeId: number;
+  /** Tells two files apart that had the same node id one after the other. */
+  readonly generation: number;
+  readonly attributes: Attributes;
+}
+
+/** Who asks. */
+export interface Caller {
+  readonly uid: number;
+  readonly gid: number;
+  readonly pid: number;
+}
+
+/** A row of readdir: `type` is the file type of st_mode (S_IFMT bits) or 0 when unknown. */
+export interface DirectoryRow {
+  readonly name: Uint8Array;
+  readonly ino: number;
+  readonly type: number;
+  /** Where the next readdir goes on after this row. Never 0. */
+  readonly next: number;
+}
+
+/** struct statvfs. */
+export interface StatFs {
+  readonly bsize: number;
+  readonly frsize: number;
+  readonly blocks: number;
+  readonly bfree: number;
+  readonly bavail: number;
+  readonly files: number;
+  readonly ffree: number;
+  readonly namemax: number;
+}
+
+/** What open and opendir may ask of the kernel. */
+export interface OpenReply {
+  /** Comes back as `handle` with each request on this open file. */
+  readonly handle: number;
+  /** Keep what the page cache has of this file. */
+  readonly keepCache?: boolean;
+  /** Pass the page cache by. */
+  readonly directIo?: boolean;
+  /** Directories: keep the listing in the kernel's cache. */
+  readonly cacheReaddir?: boolean;
+}
+
+/** How long the kernel may believe an answer, in seconds. */
+export interface Timeouts {
+  readonly entry: number;
+  readonly negativeEntry: number;
+  readonly attributes: number;
+}
+
+export interface Handlers {
+  readonly timeouts: Timeouts;
+
+  /** The name's entry, or undefined: a missing name, which the kernel may remember. */
+  lookup(parent: number, name: Uint8Array, caller: Caller): Entry | undefined;
+  /** The kernel drops `count` of the references that lookup and readdirplus gave it. */
+  forget(nodeId: number, count: number): void;
+  getattr(nodeId: number): Attributes;
+  access(nodeId: number, mask: number, caller: Caller): void;
+  readlink(nodeId: number): Uint8Array;
+
+  /** Undefined: answer ENOSYS once, and the kernel opens without asking from then on. */
+  open(nodeId: number, flags: number, caller: Caller): OpenReply | undefined;
+  /** At most `length` bytes from `position`; fewer only at the end of the file. */
+  read(nodeId: number, position: number, length: number, handle: number): readonly DataSource[];
+  release(nodeId: number, handle: number): void;
+
+  /** Undefined: as for open. */
+  opendir(nodeId: number, caller: Caller): OpenReply | undefined;
+  /** Calls `add` for each row from `position` (0 = start) on, until it returns false: full. */
+  readdir(nodeId: number, position: number, add: (row: DirectoryRow) => boolean): void;
+  /** As readdir, with the entry of each row; `.` and `..` are given without one. */
+  readdirplus(
+    nodeId: number,
+    position: number,
+    add: (row: DirectoryRow, entry: Entry | undefined) => boolean,
+  ): void;
+  releasedir(nodeId: number, handle: number): void;
+
+  statfs(nodeId: number): StatFs;
+  /** The value, or undefined when the attribute does not exist (ENODATA). */
+  getxattr(nodeId: number, name: Uint8Array): Uint8Array | undefined;
+  /** Names, each ended by a NUL byte. */
+  listxattr(nodeId: number, caller: Caller): Uint8Array;
+  /** SEEK_DATA or SEEK_HOLE. */
+  lseek(nodeId: number, position: number, whence: number): number;
+  /** Device block, in units of `blockSize`, of a file's block; 0 for a hole. */
+  bmap(nodeId: number, blockSize: number, block: number): number;
+  /** Bytes for the caller, at most `outputSize`. */
+  ioctl(
+    nodeId: number,
+    command: number,
+    input: Uint8Array,
+    outputSize: number,
+    caller: Caller,
+  ): Uint8Array;
+}

@@ -1,0 +1,16 @@
+/** File types and permission bits of st_mode (inode(7)), and the numbering of device nodes. */
+
+export const S_IFMT = 0o170000;
+export const S_IFSOCK = 0o140000;
+export const S_IFLNK = 0o120000;
+export const S_IFREG = 0o100000;
+export const S_IFBLK = 0o060000;
+export const S_IFDIR = 0o040000;
+export const S_IFCHR = 0o020000;
+export const S_IFIFO = 0o010000;
+
+/** A device number as user space has it in st_rdev: makedev(3) of the GNU C library. */
+export function makeDevice(major: number, minor: number): number {
+  const low = (minor % 256) + (major % 4096) * 256 + Math.floor(minor / 256) * 2 ** 20;
+  return low + Math.floor(major / 4096) * 2 ** 44;
+}
