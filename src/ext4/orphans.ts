@@ -7,13 +7,11 @@
  */
 
 import { Ext4Inode } from "../disk/inode.ts";
-import { OrphanFileTail } from "../disk/orphan_file.ts";
+import { EXT4_ORPHAN_BLOCK_MAGIC, Ext4OrphanBlockTail as Tail } from "../disk/orphan_file.ts";
 import { Ext4SuperBlock as Sb } from "../disk/superblock.ts";
 import { corrupt, FsError } from "../sys/fs_error.ts";
 import { readRaw } from "./file.ts";
 import type { FileSystem } from "./filesystem.ts";
-
-const ORPHAN_FILE_MAGIC = 0x0b10ca04;
 
 /** Inode numbers of all orphans. A damaged list ends where it is damaged, with a message. */
 export function listOrphans(fs: FileSystem): number[] {
@@ -46,11 +44,11 @@ function orphansInFile(fs: FileSystem): number[] {
   if (!superblock.features.has("orphan_file")) return [];
   const holder = fs.inode(Sb.s_orphan_file_inum.get(superblock.view, 0));
   const orphans: number[] = [];
-  const tailAt = blockSize - OrphanFileTail.size;
+  const tailAt = blockSize - Tail.size;
   for (let position = 0; position + blockSize <= holder.size; position += blockSize) {
     const block = readRaw(fs, holder, position, blockSize);
     const view = new DataView(block.buffer);
-    if (OrphanFileTail.ob_magic.get(view, tailAt) !== ORPHAN_FILE_MAGIC) {
+    if (Tail.ob_magic.get(view, tailAt) !== EXT4_ORPHAN_BLOCK_MAGIC) {
       throw corrupt("orphan file: bad magic", { ino: holder.ino });
     }
     for (let at = 0; at + 4 <= tailAt; at += 4) {

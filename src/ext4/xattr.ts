@@ -83,12 +83,22 @@ export function getXattr(
   fullName: Uint8Array,
 ): Uint8Array<ArrayBuffer> | undefined {
   const { index, name } = splitName(fullName);
-  const entry = findEntry(fs, inode, index, name);
-  if (entry === undefined) return undefined;
-  const value = entryValue(fs, inode, entry);
+  const value = diskXattr(fs, inode, index, name);
+  if (value === undefined) return undefined;
   const isAcl = index === EXT4_XATTR_INDEX_POSIX_ACL_ACCESS ||
     index === EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT;
   return isAcl ? posixAclFromDisk(value) : value;
+}
+
+/** The value of an attribute by index and rest of its name, as it is on the disk, or undefined. */
+export function diskXattr(
+  fs: FileSystem,
+  inode: Inode,
+  index: number,
+  name: Uint8Array,
+): Uint8Array<ArrayBuffer> | undefined {
+  const entry = findEntry(fs, inode, index, name);
+  return entry === undefined ? undefined : entryValue(fs, inode, entry);
 }
 
 /** The value of an attribute that lies in the inode itself, in place, or undefined. */
