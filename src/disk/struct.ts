@@ -174,8 +174,8 @@ export type Struct<Types extends Record<string, FieldType<Field<unknown>>>> =
   & { readonly [Name in keyof Types]: ReturnType<Types[Name]["at"]> }
   & {
     readonly structName: string;
-    /** Size in bytes. */
-    readonly size: number;
+    /** Size of the whole in bytes; not named size, which is the name of many a field. */
+    readonly byteLength: number;
     /** Field names in the order of the disk. */
     readonly fieldNames: readonly string[];
   };
@@ -201,7 +201,7 @@ export function struct<Types extends Record<string, FieldType<Field<unknown>>>>(
   return Object.freeze({
     ...fields,
     structName,
-    size,
+    byteLength: size,
     fieldNames: Object.freeze(Object.keys(types)),
   }) as Struct<Types>;
 }

@@ -57,11 +57,11 @@ export function leafChain(fs: FileSystem, dir: Inode, block: Block): EntryChain 
   const { bytes, view, number } = block;
   const chain = { bytes, view, start: 0, end: bytes.length, block: number };
   if (!fs.superblock.hasMetadataChecksums) return chain;
-  const tail = bytes.length - Tail.size;
+  const tail = bytes.length - Tail.byteLength;
   const seen = claim(Kind.DIRECTORY_LEAF, dir.ino);
   if (block.verifiedAs !== seen) {
     const hasTail = Tail.det_reserved_zero1.get(view, tail) === 0 &&
-      Tail.det_rec_len.get(view, tail) === Tail.size &&
+      Tail.det_rec_len.get(view, tail) === Tail.byteLength &&
       Tail.det_reserved_zero2.get(view, tail) === 0 &&
       Tail.det_reserved_ft.get(view, tail) === EXT4_FT_DIR_CSUM;
     const computed = crc32c(dir.checksumSeed, bytes, 0, tail);
@@ -85,7 +85,7 @@ export function entryLength(
 ): number {
   const { view, end } = chain;
   const place = { ino: dir.ino, block: chain.block };
-  if (at + Entry.size > end) throw corrupt(`directory entry at byte ${at}: cut off`, place);
+  if (at + Entry.byteLength > end) throw corrupt(`directory entry at byte ${at}: cut off`, place);
   const length = decodeRecordLength(Entry.rec_len.get(view, at), fs.blockSize);
   const nameLength = Entry.name_len.get(view, at);
   const least = leastRecordLength(dir, nameLength, chain, at);
@@ -101,7 +101,7 @@ export function entryLength(
 
 /** The name of a checked entry, in place. */
 export function entryName(chain: EntryChain, at: number): Uint8Array<ArrayBuffer> {
-  const start = at + Entry.size;
+  const start = at + Entry.byteLength;
   return chain.bytes.subarray(start, start + Entry.name_len.get(chain.view, at));
 }
 
@@ -120,7 +120,7 @@ export function storedHash(
   chain: EntryChain,
   at: number,
 ): { readonly major: number; readonly minor: number } {
-  const hashAt = roundUp(at + Entry.size + Entry.name_len.get(chain.view, at));
+  const hashAt = roundUp(at + Entry.byteLength + Entry.name_len.get(chain.view, at));
   return {
     major: Ext4DirEntryHash.hash.get(chain.view, hashAt),
     minor: Ext4DirEntryHash.minor_hash.get(chain.view, hashAt),
@@ -138,12 +138,12 @@ function leastRecordLength(
   chain: EntryChain,
   at: number,
 ): number {
-  const least = roundUp(Entry.size + nameLength);
+  const least = roundUp(Entry.byteLength + nameLength);
   if (!hashIsStored(dir) || nameLength === 0) return least;
-  const start = at + Entry.size;
+  const start = at + Entry.byteLength;
   return isDotName(chain.bytes.subarray(start, start + nameLength))
     ? least
-    : least + Ext4DirEntryHash.size;
+    : least + Ext4DirEntryHash.byteLength;
 }
 
 /** 16 bits have to do for lengths up to 65,536: the two low bits, always zero, become the high ones. */

@@ -83,8 +83,8 @@ export class HashTree {
       throw this.#damage(`${levels} levels`, block);
     }
     const infoLength = DxRootInfo.info_length.get(view, DX_ROOT_INFO_OFFSET);
-    if (infoLength !== DxRootInfo.size) throw this.#damage(`info length ${infoLength}`, block);
-    const at = DX_ROOT_INFO_OFFSET + DxRootInfo.size;
+    if (infoLength !== DxRootInfo.byteLength) throw this.#damage(`info length ${infoLength}`, block);
+    const at = DX_ROOT_INFO_OFFSET + DxRootInfo.byteLength;
     this.#root = this.#node(block, at, levels, fs.blockSize - at);
   }
 
@@ -102,7 +102,7 @@ export class HashTree {
 
   *#leavesBelow(node: IndexNode, hash: number): Generator<IndexedLeaf> {
     for (let entry = lastEntryUpTo(node, hash); entry < node.count; entry++) {
-      const fileBlock = DxEntry.block.get(node.view, node.at + entry * DxEntry.size) & BLOCK_MASK;
+      const fileBlock = DxEntry.block.get(node.view, node.at + entry * DxEntry.byteLength) & BLOCK_MASK;
       if (node.level === 0) {
         yield { fileBlock, hash: hashAt(node, entry) };
       } else {
@@ -112,7 +112,7 @@ export class HashTree {
   }
 
   #innerNode(fileBlock: number, level: number): IndexNode {
-    const stored = hashIsStored(this.#dir) ? Ext4DirEntryHash.size : 0;
+    const stored = hashIsStored(this.#dir) ? Ext4DirEntryHash.byteLength : 0;
     const room = this.#fs.blockSize - DX_NODE_COUNTLIMIT_OFFSET - stored;
     return this.#node(this.#block(fileBlock), DX_NODE_COUNTLIMIT_OFFSET, level, room);
   }
@@ -122,7 +122,7 @@ export class HashTree {
     const hasTail = this.#fs.superblock.hasMetadataChecksums;
     const limit = DxCountLimit.limit.get(view, at);
     const count = DxCountLimit.count.get(view, at);
-    const capacity = Math.floor((room - (hasTail ? DxTail.size : 0)) / DxEntry.size);
+    const capacity = Math.floor((room - (hasTail ? DxTail.byteLength : 0)) / DxEntry.byteLength);
     if (limit !== capacity || count === 0 || count > limit) {
       throw this.#damage(`${count} entries of ${limit} in room for ${capacity}`, block);
     }
@@ -135,8 +135,8 @@ export class HashTree {
   }
 
   #verify(block: Block, at: number, count: number, limit: number): void {
-    const tail = at + limit * DxEntry.size;
-    let crc = crc32c(this.#dir.checksumSeed, block.bytes, 0, at + count * DxEntry.size);
+    const tail = at + limit * DxEntry.byteLength;
+    let crc = crc32c(this.#dir.checksumSeed, block.bytes, 0, at + count * DxEntry.byteLength);
     crc = crc32c(crc, block.bytes, tail, tail + DxTail.dt_reserved.size);
     crc = crc32cOfZeros(crc, DxTail.dt_checksum.size);
     if (crc !== DxTail.dt_checksum.get(block.view, tail)) {
@@ -157,7 +157,7 @@ export class HashTree {
 
 /** The first entry stands for everything below the second: its hash is not stored. */
 function hashAt(node: IndexNode, entry: number): number {
-  return entry === 0 ? 0 : DxEntry.hash.get(node.view, node.at + entry * DxEntry.size);
+  return entry === 0 ? 0 : DxEntry.hash.get(node.view, node.at + entry * DxEntry.byteLength);
 }
 
 function lastEntryUpTo(node: IndexNode, hash: number): number {

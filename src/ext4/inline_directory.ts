@@ -50,7 +50,7 @@ function dotChain(self: number, parent: number): EntryChain {
     Entry.rec_len.set(chain.view, at, DOT_LENGTH);
     Entry.name_len.set(chain.view, at, index + 1);
     Entry.file_type.set(chain.view, at, EXT4_FT_DIR);
-    chain.bytes.fill(0x2e, at + Entry.size, at + Entry.size + index + 1);
+    chain.bytes.fill(0x2e, at + Entry.byteLength, at + Entry.byteLength + index + 1);
   }
   return chain;
 }

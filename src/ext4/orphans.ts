@@ -44,7 +44,7 @@ function orphansInFile(fs: FileSystem): number[] {
   if (!superblock.features.has("orphan_file")) return [];
   const holder = fs.inode(Sb.s_orphan_file_inum.get(superblock.view, 0));
   const orphans: number[] = [];
-  const tailAt = blockSize - Tail.size;
+  const tailAt = blockSize - Tail.byteLength;
   for (let position = 0; position + blockSize <= holder.size; position += blockSize) {
     const block = readRaw(fs, holder, position, blockSize);
     const view = new DataView(block.buffer);

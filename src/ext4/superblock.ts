@@ -58,7 +58,7 @@ export class Superblock {
 
   /** @param raw 1024 bytes, kept. Throws FsError: EINVAL for no ext4 at all, EUCLEAN for damage. */
   constructor(raw: Uint8Array<ArrayBuffer>) {
-    const view = new DataView(raw.buffer, raw.byteOffset, Sb.size);
+    const view = new DataView(raw.buffer, raw.byteOffset, Sb.byteLength);
     this.view = view;
     const magic = Sb.s_magic.get(view, 0);
     if (magic !== EXT4_SUPER_MAGIC) {
@@ -107,14 +107,14 @@ export class Superblock {
 
   /** Reads and checks the superblock at a byte of the device. */
   static read(device: Device, position = SUPERBLOCK_OFFSET): Superblock {
-    if (device.size < position + Sb.size) {
+    if (device.size < position + Sb.byteLength) {
       throw fail(
         "EINVAL",
         `not an ext2, ext3 or ext4 file system: ${device.size} bytes are too short for a superblock` +
           (position === SUPERBLOCK_OFFSET ? "" : ` at byte ${position}`),
       );
     }
-    const raw = new Uint8Array(Sb.size);
+    const raw = new Uint8Array(Sb.byteLength);
     device.read(raw, position);
     return new Superblock(raw);
   }

@@ -67,7 +67,7 @@ function firstBackup(device: Device): FoundSuperblock | undefined {
 /** The backup in a block, or undefined when there is none that makes sense. */
 function backupAt(device: Device, block: number, blockSize: number): Superblock | undefined {
   const position = block * blockSize;
-  if (position + Ext4SuperBlock.size > device.size) return undefined;
+  if (position + Ext4SuperBlock.byteLength > device.size) return undefined;
   const magic = new Uint8Array(2);
   try {
     device.read(magic, position + Ext4SuperBlock.s_magic.offset);

@@ -144,7 +144,7 @@ function* allEntries(fs: FileSystem, inode: Inode): Generator<XattrEntry> {
 
 function inodeEntries(fs: FileSystem, inode: Inode): XattrEntry[] {
   const start = EXT4_GOOD_OLD_INODE_SIZE + inode.extraSize;
-  const first = start + Ext4XattrIbodyHeader.size;
+  const first = start + Ext4XattrIbodyHeader.byteLength;
   if (inode.extraSize === 0 || first + EXT4_XATTR_ROUND > inode.bytes.length) return [];
   if (Ext4XattrIbodyHeader.h_magic.get(inode.view, start) !== EXT4_XATTR_MAGIC) return [];
   return parseEntries(fs, inode, inode.bytes, inode.view, first, first, undefined);
@@ -166,7 +166,7 @@ function blockEntries(fs: FileSystem, inode: Inode): XattrEntry[] {
     verifyBlock(fs, inode, block);
     block.verifiedAs = seen;
   }
-  return parseEntries(fs, inode, block.bytes, view, Header.size, 0, block.number);
+  return parseEntries(fs, inode, block.bytes, view, Header.byteLength, 0, block.number);
 }
 
 /**
@@ -188,7 +188,7 @@ function parseEntries(
   let at = first;
   // Four zero bytes end the table.
   while (at + EXT4_XATTR_ROUND <= bytes.length && view.getUint32(at, true) !== 0) {
-    const nameAt = at + Entry.size;
+    const nameAt = at + Entry.byteLength;
     if (nameAt > bytes.length) throw corrupt("attribute entry: cut off", place);
     const nameEnd = nameAt + Entry.e_name_len.get(view, at);
     const next = roundUp(nameEnd);

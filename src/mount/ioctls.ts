@@ -96,7 +96,7 @@ function number(value: number, size: number): Uint8Array {
 }
 
 function fsxattr(inode: Inode): Uint8Array {
-  const bytes = new Uint8Array(Fsxattr.size);
+  const bytes = new Uint8Array(Fsxattr.byteLength);
   const view = new DataView(bytes.buffer);
   const flags = visibleFlags(inode);
   const xflags = XFLAGS.reduce((all, [flag, xflag]) => (flags & flag) === 0 ? all : all | xflag, 0);

@@ -1,0 +1,133 @@
+/** A device that is an image file or a block device of the system, from a byte of it on. */
+
+import { fail, FsError } from "../sys/fs_error.ts";
+import * as libc from "../sys/libc.ts";
+import type { DataSource, Device } from "./device.ts";
+
+export interface FileDeviceOptions {
+  readonly readOnly: boolean;
+  /** Byte of the file at which the device begins. */
+  readonly offset?: number;
+  /** Bytes of the device; without it, up to the end of the file. */
+  readonly size?: number;
+  /** Refuse a block device that somebody else uses, such as a mount (O_EXCL). */
+  readonly exclusive?: boolean;
+  /** Pass the system's page cache by (O_DIRECT). */
+  readonly direct?: boolean;
+}
+
+/** O_DIRECT wants memory, positions and lengths that are multiples of this. */
+const DIRECT_ALIGNMENT = 4096;
+
+export class FileDevice implements Device {
+  readonly name: string;
+  readonly size: number;
+  readonly readOnly: boolean;
+  /** For locks and the like; belongs to the device. */
+  readonly fd: number;
+  readonly #offset: number;
+  readonly #direct: boolean;
+
+  private constructor(name: string, fd: number, options: FileDeviceOptions) {
+    this.name = name;
+    this.fd = fd;
+    this.readOnly = options.readOnly;
+    this.#offset = options.offset ?? 0;
+    this.#direct = options.direct ?? false;
+    const available = Math.max(0, libc.sizeOf(fd) - this.#offset);
+    this.size = Math.min(options.size ?? available, available);
+  }
+
+  /** Throws FsError with the errno of open(2). */
+  static open(path: string, options: FileDeviceOptions): FileDevice {
+    let flags = options.readOnly ? libc.O_RDONLY : libc.O_RDWR;
+    if (options.exclusive) flags |= libc.O_EXCL;
+    if (options.direct) flags |= libc.O_DIRECT;
+    const fd = libc.open(path, flags);
+    try {
+      return new FileDevice(path, fd, options);
+    } catch (error) {
+      libc.close(fd);
+      throw error;
+    }
+  }
+
+  read(buffer: Uint8Array<ArrayBuffer>, position: number): void {
+    this.#checkRange("Read", position, buffer.length);
+    const count = this.#transfer("read", position, () =>
+      this.#direct
+        ? this.#readAligned(buffer, this.#offset + position)
+        : libc.preadFully(this.fd, buffer, this.#offset + position));
+    if (count < buffer.length) {
+      throw fail("EIO", `${this.name} ended at byte ${position + count}, inside a read`);
+    }
+  }
+
+  write(buffer: Uint8Array<ArrayBuffer>, position: number): void {
+    if (this.readOnly) throw fail("EROFS", `Cannot write to ${this.name}: it is read-only`);
+    this.#checkRange("Write", position, buffer.length);
+    this.#transfer(
+      "write",
+      position,
+      () => libc.pwriteFully(this.fd, buffer, this.#offset + position),
+    );
+  }
+
+  flush(): void {
+    if (this.readOnly) return;
+    libc.fdatasync(this.fd);
+  }
+
+  source(position: number, length: number): DataSource {
+    this.#checkRange("Read", position, length);
+    if (this.#direct) {
+      const bytes = new Uint8Array(length);
+      this.read(bytes, position);
+      return { kind: "memory", bytes };
+    }
+    return { kind: "descriptor", fd: this.fd, position: this.#offset + position, length };
+  }
+
+  willRead(position: number, length: number): void {
+    if (!this.#direct) libc.readahead(this.fd, this.#offset + position, length);
+  }
+
+  close(): void {
+    libc.close(this.fd);
+  }
+
+  #checkRange(what: string, position: number, length: number): void {
+    if (position < 0 || position + length > this.size) {
+      throw fail("EIO", `${what} of ${length} bytes at ${position} is outside ${this.name}`);
+    }
+  }
+
+  /** Whatever the medium says, whoever reads a file hears of an input/output error. */
+  #transfer<Result>(what: string, position: number, act: () => Result): Result {
+    try {
+      return act();
+    } catch (error) {
+      if (!(error instanceof FsError)) throw error;
+      throw fail("EIO", `Cannot ${what} ${this.name} at byte ${position}: ${error.message}`);
+    }
+  }
+
+  /** Reads whole aligned pieces around what is wanted into aligned memory. */
+  #readAligned(buffer: Uint8Array<ArrayBuffer>, position: number): number {
+    const start = position - position % DIRECT_ALIGNMENT;
+    const end = Math.ceil((position + buffer.length) / DIRECT_ALIGNMENT) * DIRECT_ALIGNMENT;
+    const memory = alignedMemory(end - start);
+    const count = libc.preadFully(this.fd, memory, start);
+    const within = position - start;
+    const got = Math.max(0, Math.min(buffer.length, count - within));
+    buffer.set(memory.subarray(within, within + got));
+    return got;
+  }
+}
+
+function alignedMemory(length: number): Uint8Array<ArrayBuffer> {
+  const memory = new Uint8Array(length + DIRECT_ALIGNMENT);
+  const address = Number(Deno.UnsafePointer.value(Deno.UnsafePointer.of(memory)));
+  const skip = (DIRECT_ALIGNMENT - address % DIRECT_ALIGNMENT) % DIRECT_ALIGNMENT;
+  return memory.subarray(skip, skip + length);
+}

@@ -1,0 +1,344 @@
+/**
+ * Answers: encoded into one buffer that all of them share, and sent through libfuse. Nothing is
+ * allocated on the way of the frequent ones.
+ */
+
+import type { DataSource } from "../block/device.ts";
+import { preadFully } from "../sys/libc.ts";
+import { fail } from "../sys/fs_error.ts";
+import type { Attributes, DirectoryRow, Entry, OpenReply, StatFs, Timeouts } from "./handlers.ts";
+import type { Symbols } from "./library.ts";
+import type { Request } from "./request.ts";
+import {
+  FOPEN_CACHE_DIR,
+  FOPEN_DIRECT_IO,
+  FOPEN_KEEP_CACHE,
+  FuseAttr as Attr,
+  FuseAttrOut as AttrOut,
+  FuseBmapOut,
+  FuseDirent as Dirent,
+  FuseEntryOut as EntryOut,
+  FuseGetxattrOut,
+  FuseIoctlOut,
+  FuseLseekOut,
+  FuseOpenOut,
+  FuseStatfsOut as StatfsOut,
+  FuseStatx as Statx,
+  FuseStatxOut as StatxOut,
+} from "./wire.ts";
+
+/** Largest answer that is copied. Larger ones are read requests, whose data is spliced. */
+const BUFFER_SIZE = 1 << 20;
+/** Data up to this size is copied: two system calls cost less than a splice through a pipe. */
+const MAX_COPIED = 128 << 10;
+
+/** STATX_BASIC_STATS and STATX_BTIME */
+const STATX_BASIC_STATS = 0x07ff;
+const STATX_BTIME = 0x0800;
+
+/** struct fuse_bufvec: count, idx, off, then fuse_buf of 40 bytes (48 since libfuse 3.17). */
+const BUFVEC_HEADER_SIZE = 24;
+const FUSE_BUF_IS_FD = 1 << 1;
+const FUSE_BUF_FD_SEEK = 1 << 2;
+const FUSE_BUF_FD_RETRY = 1 << 3;
+
+export class Replies {
+  readonly #symbols: Symbols;
+  readonly #bytes = new Uint8Array(BUFFER_SIZE);
+  readonly #view = new DataView(this.#bytes.buffer);
+  readonly #timeouts: Timeouts;
+  readonly #fuseBufSize: number;
+
+  /** @param fuseBufSize bytes of libfuse's struct fuse_buf */
+  constructor(symbols: Symbols, timeouts: Timeouts, fuseBufSize: number) {
+    this.#symbols = symbols;
+    this.#timeouts = timeouts;
+    this.#fuseBufSize = fuseBufSize;
+  }
+
+  /** A negative answer; 0 is success without content. */
+  error(request: Request, errno: number): void {
+    this.#symbols.fuse_reply_err(request.handle, errno);
+  }
+
+  /** The request has no answer. */
+  none(request: Request): void {
+    this.#symbols.fuse_reply_none(request.handle);
+  }
+
+  bytes(request: Request, content: Uint8Array): void {
+    this.#bytes.set(content);
+    this.#send(request, content.length);
+  }
+
+  /** Undefined stands for a name that does not exist, which the kernel may remember. */
+  entry(request: Request, entry: Entry | undefined): void {
+    if (entry === undefined) this.#bytes.fill(0, 0, EntryOut.byteLength + Attr.byteLength);
+    else this.#putEntry(0, entry);
+    const valid = entry === undefined ? this.#timeouts.negativeEntry : this.#timeouts.entry;
+    this.#putTimeout(EntryOut.entry_valid.offset, EntryOut.entry_valid_nsec.offset, valid);
+    this.#send(request, EntryOut.byteLength + Attr.byteLength);
+  }
+
+  attributes(request: Request, attributes: Attributes): void {
+    const valid = this.#timeouts.attributes;
+    this.#putTimeout(AttrOut.attr_valid.offset, AttrOut.attr_valid_nsec.offset, valid);
+    AttrOut.dummy.set(this.#view, 0, 0);
+    this.#putAttributes(AttrOut.byteLength, attributes);
+    this.#send(request, AttrOut.byteLength + Attr.byteLength);
+  }
+
+  open(request: Request, reply: OpenReply): void {
+    let flags = 0;
+    if (reply.directIo) flags |= FOPEN_DIRECT_IO;
+    if (reply.keepCache) flags |= FOPEN_KEEP_CACHE;
+    if (reply.cacheReaddir) flags |= FOPEN_CACHE_DIR;
+    FuseOpenOut.fh.set(this.#view, 0, reply.handle);
+    FuseOpenOut.open_flags.set(this.#view, 0, flags);
+    FuseOpenOut.backing_id.set(this.#view, 0, 0);
+    this.#send(request, FuseOpenOut.byteLength);
+  }
+
+  statfs(request: Request, counts: StatFs): void {
+    const view = this.#view;
+    this.#bytes.fill(0, 0, StatfsOut.byteLength);
+    StatfsOut.blocks.set(view, 0, counts.blocks);
+    StatfsOut.bfree.set(view, 0, counts.bfree);
+    StatfsOut.bavail.set(view, 0, counts.bavail);
+    StatfsOut.files.set(view, 0, counts.files);
+    StatfsOut.ffree.set(view, 0, counts.ffree);
+    StatfsOut.bsize.set(view, 0, counts.bsize);
+    StatfsOut.namelen.set(view, 0, counts.namemax);
+    StatfsOut.frsize.set(view, 0, counts.frsize);
+    this.#send(request, StatfsOut.byteLength);
+  }
+
+  /** The size of a value or list that the caller has not made room for yet. */
+  xattrSize(request: Request, size: number): void {
+    FuseGetxattrOut.size.set(this.#view, 0, size);
+    FuseGetxattrOut.padding.set(this.#view, 0, 0);
+    this.#send(request, FuseGetxattrOut.byteLength);
+  }
+
+  lseek(request: Request, position: number): void {
+    FuseLseekOut.offset.set(this.#view, 0, position);
+    this.#send(request, FuseLseekOut.byteLength);
+  }
+
+  bmap(request: Request, block: number): void {
+    FuseBmapOut.block.set(this.#view, 0, block);
+    this.#send(request, FuseBmapOut.byteLength);
+  }
+
+  ioctl(request: Request, output: Uint8Array): void {
+    this.#bytes.fill(0, 0, FuseIoctlOut.byteLength);
+    this.#bytes.set(output, FuseIoctlOut.byteLength);
+    this.#send(request, FuseIoctlOut.byteLength + output.length);
+  }
+
+  /** The answer to FUSE_STATX, which libfuse before 3.18 does not know: for Session to send. */
+  statx(attributes: Attributes): Uint8Array<ArrayBuffer> {
+    const view = this.#view;
+    const size = StatxOut.byteLength + Statx.byteLength;
+    this.#bytes.fill(0, 0, size);
+    const valid = this.#timeouts.attributes;
+    this.#putTimeout(StatxOut.attr_valid.offset, StatxOut.attr_valid_nsec.offset, valid);
+    const at = StatxOut.byteLength;
+    Statx.mask.set(view, at, STATX_BASIC_STATS);
+    Statx.blksize.set(view, at, attributes.blksize);
+    Statx.nlink.set(view, at, attributes.nlink);
+    Statx.uid.set(view, at, attributes.uid);
+    Statx.gid.set(view, at, attributes.gid);
+    Statx.mode.set(view, at, attributes.mode);
+    Statx.ino.set(view, at, attributes.ino);
+    Statx.size.set(view, at, attributes.size);
+    Statx.blocks.set(view, at, attributes.blocks);
+    Statx.atime_sec.set(view, at, attributes.atime.sec);
+    Statx.atime_nsec.set(view, at, attributes.atime.nsec);
+    Statx.mtime_sec.set(view, at, attributes.mtime.sec);
+    Statx.mtime_nsec.set(view, at, attributes.mtime.nsec);
+    Statx.ctime_sec.set(view, at, attributes.ctime.sec);
+    Statx.ctime_nsec.set(view, at, attributes.ctime.nsec);
+    const { rdev, btime } = attributes;
+    Statx.rdev_major.set(view, at, (rdev >>> 8) & 0xfff);
+    Statx.rdev_minor.set(view, at, (rdev & 0xff) | ((rdev >>> 12) & 0xfff00));
+    if (btime !== undefined) {
+      Statx.mask.set(view, at, STATX_BASIC_STATS | STATX_BTIME);
+      Statx.btime_sec.set(view, at, btime.sec);
+      Statx.btime_nsec.set(view, at, btime.nsec);
+    }
+    return this.#bytes.subarray(0, size);
+  }
+
+  /** Data of a file: copied when it is small or in memory, spliced from its descriptors else. */
+  data(request: Request, sources: readonly DataSource[]): void {
+    const length = sources.reduce((sum, source) => sum + lengthOf(source), 0);
+    if (length <= MAX_COPIED) this.#copyData(request, sources, length);
+    else this.#spliceData(request, sources);
+  }
+
+  /** Starts a listing of at most `size` bytes. */
+  rows(size: number): RowWriter {
+    return new RowWriter(
+      this.#bytes.subarray(0, Math.min(size, BUFFER_SIZE)),
+      this.#view,
+      (at, entry) => {
+        this.#putEntry(at, entry);
+        const { entry_valid, entry_valid_nsec } = EntryOut;
+        this.#putTimeout(
+          at + entry_valid.offset,
+          at + entry_valid_nsec.offset,
+          this.#timeouts.entry,
+        );
+      },
+    );
+  }
+
+  /** Sends what a RowWriter has written. */
+  listing(request: Request, rows: RowWriter): void {
+    this.#send(request, rows.length);
+  }
+
+  #send(request: Request, length: number): void {
+    this.#symbols.fuse_reply_buf(request.handle, this.#bytes, BigInt(length));
+  }
+
+  #copyData(request: Request, sources: readonly DataSource[], length: number): void {
+    let at = 0;
+    for (const source of sources) {
+      if (source.kind === "memory") {
+        this.#bytes.set(source.bytes, at);
+      } else {
+        const target = this.#bytes.subarray(at, at + source.length);
+        const count = preadFully(source.fd, target, source.position);
+        if (count < source.length) {
+          throw fail("EIO", `The device ended at byte ${source.position + count}, inside a read`);
+        }
+      }
+      at += lengthOf(source);
+    }
+    this.#send(request, length);
+  }
+
+  #spliceData(request: Request, sources: readonly DataSource[]): void {
+    const size = this.#fuseBufSize;
+    const vector = new Uint8Array(BUFVEC_HEADER_SIZE + sources.length * size);
+    const view = new DataView(vector.buffer);
+    view.setUint32(0, sources.length, true);
+    for (const [index, source] of sources.entries()) {
+      const at = BUFVEC_HEADER_SIZE + index * size;
+      view.setUint32(at, lengthOf(source), true);
+      if (source.kind === "memory") {
+        view.setBigUint64(at + 16, addressOf(source.bytes), true);
+      } else {
+        view.setUint32(at + 8, FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK | FUSE_BUF_FD_RETRY, true);
+        view.setInt32(at + 24, source.fd, true);
+        view.setBigInt64(at + 32, BigInt(source.position), true);
+      }
+    }
+    this.#symbols.fuse_reply_data(request.handle, vector, 0);
+  }
+
+  #putEntry(at: number, entry: Entry): void {
+    const view = this.#view;
+    EntryOut.nodeid.set(view, at, entry.nodeId);
+    EntryOut.generation.set(view, at, entry.generation);
+    const { attr_valid, attr_valid_nsec } = EntryOut;
+    this.#putTimeout(
+      at + attr_valid.offset,
+      at + attr_valid_nsec.offset,
+      this.#timeouts.attributes,
+    );
+    this.#putAttributes(at + EntryOut.byteLength, entry.attributes);
+  }
+
+  #putAttributes(at: number, attributes: Attributes): void {
+    const view = this.#view;
+    Attr.ino.set(view, at, attributes.ino);
+    Attr.size.set(view, at, attributes.size);
+    Attr.blocks.set(view, at, attributes.blocks);
+    Attr.atime.set(view, at, attributes.atime.sec);
+    Attr.mtime.set(view, at, attributes.mtime.sec);
+    Attr.ctime.set(view, at, attributes.ctime.sec);
+    Attr.atimensec.set(view, at, attributes.atime.nsec);
+    Attr.mtimensec.set(view, at, attributes.mtime.nsec);
+    Attr.ctimensec.set(view, at, attributes.ctime.nsec);
+    Attr.mode.set(view, at, attributes.mode);
+    Attr.nlink.set(view, at, attributes.nlink);
+    Attr.uid.set(view, at, attributes.uid);
+    Attr.gid.set(view, at, attributes.gid);
+    Attr.rdev.set(view, at, attributes.rdev);
+    Attr.blksize.set(view, at, attributes.blksize);
+    Attr.flags.set(view, at, 0);
+  }
+
+  #putTimeout(secondsAt: number, nanosecondsAt: number, timeout: number): void {
+    const seconds = Math.floor(timeout);
+    this.#view.setUint32(secondsAt, seconds, true);
+    this.#view.setUint32(secondsAt + 4, 0, true);
+    this.#view.setUint32(nanosecondsAt, Math.floor((timeout - seconds) * 1e9), true);
+  }
+}
+
+/** Rows of a listing, in the form of the kernel's fuse_dirent and fuse_direntplus. */
+export class RowWriter {
+  /** Bytes written. */
+  length = 0;
+  readonly #bytes: Uint8Array<ArrayBuffer>;
+  readonly #view: DataView<ArrayBuffer>;
+  readonly #putEntry: (at: number, entry: Entry) => void;
+
+  constructor(
+    bytes: Uint8Array<ArrayBuffer>,
+    view: DataView<ArrayBuffer>,
+    putEntry: (at: number, entry: Entry) => void,
+  ) {
+    this.#bytes = bytes;
+    this.#view = view;
+    this.#putEntry = putEntry;
+  }
+
+  /** Adds a row of readdir; false when it does not fit. */
+  add(row: DirectoryRow): boolean {
+    const size = direntSize(row);
+    if (this.length + size > this.#bytes.length) return false;
+    this.#putRow(this.length, row);
+    this.length += size;
+    return true;
+  }
+
+  /** Adds a row of readdirplus. One without an entry has node id 0: the kernel looks it up. */
+  addPlus(row: DirectoryRow, entry: Entry | undefined): boolean {
+    const head = EntryOut.byteLength + Attr.byteLength;
+    const size = head + direntSize(row);
+    if (this.length + size > this.#bytes.length) return false;
+    if (entry === undefined) this.#bytes.fill(0, this.length, this.length + head);
+    else this.#putEntry(this.length, entry);
+    this.#putRow(this.length + head, row);
+    this.length += size;
+    return true;
+  }
+
+  #putRow(at: number, row: DirectoryRow): void {
+    const view = this.#view;
+    const nameLength = row.name.length;
+    Dirent.ino.set(view, at, row.ino);
+    Dirent.off.set(view, at, row.next);
+    Dirent.namelen.set(view, at, nameLength);
+    Dirent.type.set(view, at, row.type >>> 12);
+    this.#bytes.set(row.name, at + Dirent.byteLength);
+    this.#bytes.fill(0, at + Dirent.byteLength + nameLength, at + direntSize(row));
+  }
+}
+
+function direntSize(row: DirectoryRow): number {
+  return Math.ceil((Dirent.byteLength + row.name.length) / 8) * 8;
+}
+
+function lengthOf(source: DataSource): number {
+  return source.kind === "memory" ? source.bytes.length : source.length;
+}
+
+function addressOf(bytes: Uint8Array<ArrayBuffer>): bigint {
+  return Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes));
+}

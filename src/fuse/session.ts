@@ -1,0 +1,302 @@
+/**
+ * A FUSE session: the connection to the kernel, from the mount to the unmount.
+ *
+ *     receive()  ->  libfuse reads a request into our buffer
+ *     process()  ->  libfuse takes it apart and calls our callback for the operation
+ *                ->  the callback finds the arguments in the same buffer, and replies
+ *
+ * A callback that throws would leave its caller waiting for ever, so each ends in a catch.
+ */
+
+import { Errno } from "../sys/errno.ts";
+import { fail, FsError } from "../sys/fs_error.ts";
+import { cString, setNonBlocking, write } from "../sys/libc.ts";
+import type { Log } from "../sys/log.ts";
+import type { Handlers } from "./handlers.ts";
+import type { Libfuse } from "./library.ts";
+import { type Context, DESTROY_SLOT, errnoOf, INIT_SLOT, OPERATIONS, SLOT_COUNT } from "./operations.ts";
+import { Replies } from "./reply.ts";
+import { Request } from "./request.ts";
+import { FUSE_STATX, FuseInHeader, FuseOutHeader } from "./wire.ts";
+
+/** Capabilities of the connection (fuse_common.h). */
+const FUSE_CAP_ASYNC_READ = 1 << 0;
+const FUSE_CAP_EXPORT_SUPPORT = 1 << 4;
+const FUSE_CAP_SPLICE_WRITE = 1 << 7;
+const FUSE_CAP_SPLICE_MOVE = 1 << 8;
+const FUSE_CAP_SPLICE_READ = 1 << 9;
+const FUSE_CAP_IOCTL_DIR = 1 << 11;
+const FUSE_CAP_AUTO_INVAL_DATA = 1 << 12;
+const FUSE_CAP_READDIRPLUS = 1 << 13;
+const FUSE_CAP_READDIRPLUS_AUTO = 1 << 14;
+const FUSE_CAP_NO_OPEN_SUPPORT = 1 << 17;
+const FUSE_CAP_PARALLEL_DIROPS = 1 << 18;
+const FUSE_CAP_POSIX_ACL = 1 << 19;
+const FUSE_CAP_CACHE_SYMLINKS = 1 << 23;
+const FUSE_CAP_NO_OPENDIR_SUPPORT = 1 << 24;
+
+const WANTED = FUSE_CAP_ASYNC_READ | FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_SPLICE_WRITE |
+  FUSE_CAP_SPLICE_MOVE | FUSE_CAP_IOCTL_DIR | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
+  FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_CACHE_SYMLINKS;
+/**
+ * Requests must be read, not spliced, so that they can be looked at; and since nobody else changes
+ * the files, the kernel need not compare times to find out whether its cache is stale.
+ */
+const UNWANTED = FUSE_CAP_SPLICE_READ | FUSE_CAP_AUTO_INVAL_DATA;
+
+/** struct fuse_conn_info, as far as all versions of libfuse agree. */
+const CONN_MAX_WRITE = 8;
+const CONN_MAX_READAHEAD = 16;
+const CONN_CAPABLE = 20;
+const CONN_WANT = 24;
+const CONN_SIZE = 40;
+
+const MAX_WRITE = 1 << 20;
+/** Large enough for whatever libfuse reads at once with that max_write. */
+const RECEIVE_BUFFER_SIZE = 2 << 20;
+/** struct fuse_buf, with room for what later versions append; the address of the memory in it. */
+const FUSE_BUF_SIZE = 64;
+const FUSE_BUF_MEM = 16;
+
+export interface SessionOptions {
+  /** Options for libfuse and the kernel, joined by commas, as after -o. */
+  readonly mountOptions: string;
+  /** Print every request (libfuse's own -d). */
+  readonly debug: boolean;
+  /** Let the kernel check POSIX ACLs. */
+  readonly posixAcl: boolean;
+}
+
+/** What the kernel agreed to. */
+export interface Connection {
+  readonly protocolMajor: number;
+  readonly protocolMinor: number;
+}
+
+const CALLBACK = { parameters: ["pointer"], result: "void" } as const;
+const INIT_CALLBACK = { parameters: ["pointer", "pointer"], result: "void" } as const;
+
+export class Session implements Disposable {
+  readonly #libfuse: Libfuse;
+  readonly #handlers: Handlers;
+  readonly #log: Log;
+  readonly #options: SessionOptions;
+  readonly #request: Request;
+  readonly #context: Context & { canSkipOpen: boolean; canSkipOpendir: boolean };
+  readonly #fuseBuf = new Uint8Array(FUSE_BUF_SIZE);
+  readonly #fuseBufView = new DataView(this.#fuseBuf.buffer);
+  /** Everything that C holds pointers to: must live as long as the session. */
+  readonly #kept: unknown[] = [];
+  readonly #callbacks: { close(): void }[] = [];
+  readonly #handle: Deno.PointerValue;
+  #connection: Connection | undefined;
+  #isMounted = false;
+
+  /** Throws FsError EINVAL when libfuse does not take the options. */
+  constructor(libfuse: Libfuse, handlers: Handlers, options: SessionOptions, log: Log) {
+    this.#libfuse = libfuse;
+    this.#handlers = handlers;
+    this.#log = log;
+    this.#options = options;
+    this.#request = new Request(new Uint8Array(RECEIVE_BUFFER_SIZE));
+    this.#kept.push(this.#request.bytes, this.#fuseBuf);
+    this.#context = {
+      handlers,
+      request: this.#request,
+      reply: new Replies(libfuse.symbols, handlers.timeouts, fuseBufSize(libfuse)),
+      canSkipOpen: false,
+      canSkipOpendir: false,
+    };
+    this.#handle = this.#create();
+    if (this.#handle === null) {
+      this.#closeCallbacks();
+      throw fail("EINVAL", `libfuse does not accept the options ${options.mountOptions}`);
+    }
+  }
+
+  /** Mounts, and catches SIGINT, SIGTERM and SIGHUP from here on. */
+  mount(mountpoint: string): void {
+    const { symbols } = this.#libfuse;
+    if (symbols.fuse_set_signal_handlers(this.#handle) !== 0) {
+      throw fail("EINVAL", "Cannot set signal handlers");
+    }
+    if (symbols.fuse_session_mount(this.#handle, cString(mountpoint)) !== 0) {
+      symbols.fuse_remove_signal_handlers(this.#handle);
+      throw fail("EIO", `Cannot mount at ${mountpoint}: libfuse's message is above`);
+    }
+    this.#isMounted = true;
+    setNonBlocking(this.fd);
+  }
+
+  /** The descriptor of /dev/fuse. */
+  get fd(): number {
+    return this.#libfuse.symbols.fuse_session_fd(this.#handle);
+  }
+
+  /** True after an unmount or a signal. */
+  get exited(): boolean {
+    return this.#libfuse.symbols.fuse_session_exited(this.#handle) !== 0;
+  }
+
+  /** Undefined until the kernel has sent its first request. */
+  get connection(): Connection | undefined {
+    return this.#connection;
+  }
+
+  /** The request that was received last. */
+  get request(): Request {
+    return this.#request;
+  }
+
+  /**
+   * Reads one request into {@linkcode request}, without waiting. False when there is none, or when
+   * the session is over.
+   */
+  receive(): boolean {
+    const result = this.#libfuse.symbols.fuse_session_receive_buf(this.#handle, this.#fuseBuf);
+    if (result > 0) return true;
+    if (result === 0 || result === -Errno.EAGAIN || result === -Errno.EINTR) return false;
+    throw new FsError(-result, "Cannot receive a request");
+  }
+
+  /** Answers the received request. */
+  process(): void {
+    if (this.#request.opcode === FUSE_STATX) this.#answerStatx();
+    else this.#libfuse.symbols.fuse_session_process_buf(this.#handle, this.#fuseBuf);
+  }
+
+  [Symbol.dispose](): void {
+    const { symbols } = this.#libfuse;
+    if (this.#isMounted) {
+      symbols.fuse_session_unmount(this.#handle);
+      symbols.fuse_remove_signal_handlers(this.#handle);
+    }
+    symbols.fuse_session_destroy(this.#handle);
+    this.#closeCallbacks();
+  }
+
+  #create(): Deno.PointerValue {
+    const { symbols } = this.#libfuse;
+    const memory = this.#request.bytes;
+    this.#fuseBufView.setBigUint64(FUSE_BUF_MEM, addressOf(memory), true);
+    const args = this.#arguments();
+    const table = this.#operationTable();
+    const size = BigInt(table.length);
+    if (symbols.fuse_session_new_versioned !== null) {
+      const [major, minor] = this.#libfuse.version.split(".").map(Number);
+      const version = new Uint8Array(16);
+      new DataView(version.buffer).setUint32(0, major, true);
+      new DataView(version.buffer).setUint32(4, minor, true);
+      this.#kept.push(version);
+      return symbols.fuse_session_new_versioned(args, table, size, version, null);
+    }
+    if (symbols.fuse_session_new === null) throw fail("ENOSYS", "libfuse has no fuse_session_new");
+    return symbols.fuse_session_new(args, table, size, null);
+  }
+
+  /** struct fuse_args: int argc, char **argv, int allocated. */
+  #arguments(): Uint8Array<ArrayBuffer> {
+    const words = ["fuse4fs", "-o", this.#options.mountOptions];
+    if (this.#options.debug) words.push("-d");
+    const strings = words.map(cString);
+    const vector = new BigUint64Array([...strings.map(addressOf), 0n]);
+    const args = new Uint8Array(24);
+    const view = new DataView(args.buffer);
+    view.setInt32(0, words.length, true);
+    view.setBigUint64(8, addressOf(new Uint8Array(vector.buffer)), true);
+    this.#kept.push(strings, vector, args);
+    return args;
+  }
+
+  /** struct fuse_lowlevel_ops: a pointer for each operation. */
+  #operationTable(): Uint8Array<ArrayBuffer> {
+    const table = new BigUint64Array(SLOT_COUNT);
+    const init = new Deno.UnsafeCallback(INIT_CALLBACK, (_, conn) => this.#init(conn));
+    const destroy = new Deno.UnsafeCallback(CALLBACK, () => {});
+    table[INIT_SLOT] = pointerNumber(init.pointer);
+    table[DESTROY_SLOT] = pointerNumber(destroy.pointer);
+    this.#callbacks.push(init, destroy);
+    for (const { name, slot, handle } of OPERATIONS) {
+      const callback = new Deno.UnsafeCallback(CALLBACK, (handleOfRequest) => {
+        this.#request.handle = handleOfRequest;
+        try {
+          handle(this.#context);
+        } catch (error) {
+          this.#answerError(error, name);
+        }
+      });
+      this.#callbacks.push(callback);
+      table[slot] = pointerNumber(callback.pointer);
+    }
+    const bytes = new Uint8Array(table.buffer);
+    this.#kept.push(bytes);
+    return bytes;
+  }
+
+  #init(conn: Deno.PointerValue): void {
+    try {
+      if (conn === null) return;
+      const view = new DataView(Deno.UnsafePointerView.getArrayBuffer(conn, CONN_SIZE));
+      const capable = view.getUint32(CONN_CAPABLE, true);
+      let want = view.getUint32(CONN_WANT, true) | WANTED;
+      if (this.#options.posixAcl) want |= FUSE_CAP_POSIX_ACL;
+      view.setUint32(CONN_WANT, want & capable & ~UNWANTED, true);
+      view.setUint32(CONN_MAX_WRITE, MAX_WRITE, true);
+      // As large as the kernel lets it be.
+      view.setUint32(CONN_MAX_READAHEAD, MAX_WRITE, true);
+      this.#context.canSkipOpen = (capable & FUSE_CAP_NO_OPEN_SUPPORT) !== 0;
+      this.#context.canSkipOpendir = (capable & FUSE_CAP_NO_OPENDIR_SUPPORT) !== 0;
+      this.#connection = {
+        protocolMajor: view.getUint32(0, true),
+        protocolMinor: view.getUint32(4, true),
+      };
+    } catch (error) {
+      errnoOf(error, "init", this.#log);
+    }
+  }
+
+  #answerError(error: unknown, name: string): void {
+    try {
+      this.#context.reply.error(this.#request, errnoOf(error, name, this.#log));
+    } catch {
+      // Nothing is left to be tried: an exception here would only unwind into C.
+    }
+  }
+
+  /** libfuse before 3.18 answers FUSE_STATX with ENOSYS: the time of creation would be lost. */
+  #answerStatx(): void {
+    const request = this.#request;
+    let body = new Uint8Array(0);
+    let errno = 0;
+    try {
+      body = this.#context.reply.statx(this.#handlers.getattr(request.nodeId));
+    } catch (error) {
+      errno = errnoOf(error, "statx", this.#log);
+    }
+    const answer = new Uint8Array(FuseOutHeader.byteLength + body.length);
+    const view = new DataView(answer.buffer);
+    FuseOutHeader.len.set(view, 0, answer.length);
+    FuseOutHeader.error.set(view, 0, -errno);
+    FuseOutHeader.unique.set(view, 0, FuseInHeader.unique.get(request.view, 0));
+    answer.set(body, FuseOutHeader.byteLength);
+    write(this.fd, answer);
+  }
+
+  #closeCallbacks(): void {
+    for (const callback of this.#callbacks) callback.close();
+  }
+}
+
+/** struct fuse_buf grew by a size in 3.17. */
+function fuseBufSize(libfuse: Libfuse): number {
+  const [major, minor] = libfuse.version.split(".").map(Number);
+  return major > 3 || minor >= 17 ? 48 : 40;
+}
+
+function addressOf(bytes: Uint8Array<ArrayBuffer>): bigint {
+  return Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes));
+}
+
+function pointerNumber(pointer: Deno.PointerValue): bigint {
+  return Deno.UnsafePointer.value(pointer);
+}

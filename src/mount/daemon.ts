@@ -1,0 +1,138 @@
+/**
+ * Going to the background without fork(2), which would leave Deno's threads behind: the parent
+ * starts the executable anew and waits for one line from it.
+ *
+ *     parent                               child, in a session of its own
+ *       | starts it; its stdout is a pipe ----> |
+ *       |                                       | opens the image, mounts
+ *       | <-------- {"ready":true} or an error  |
+ *       | exits with 0 or the error's code      | lets go of the terminal, serves
+ *
+ * Until it is ready the child writes to the parent's stderr, so that messages of libfuse and
+ * fusermount3 are seen.
+ */
+
+import { fail } from "../sys/fs_error.ts";
+import { close, dup2, O_RDWR, open } from "../sys/libc.ts";
+
+/** In the environment of a child that is to serve. */
+const MARK = "FUSE4FS_BACKGROUND";
+
+/** mount(8)'s exit codes for what the parent itself may meet. */
+const SYSTEM_ERROR = 2;
+const INTERNAL_ERROR = 4;
+const INTERRUPTED = 8;
+
+/** What the child says: that it serves, or why it does not. */
+type Report =
+  | { readonly ready: true }
+  | { readonly ready: false; readonly exitCode: number; readonly message: string };
+
+/** How it went, for the parent to exit with. */
+export interface Outcome {
+  readonly exitCode: number;
+  /** What to tell the user when the code is not 0. */
+  readonly message: string;
+}
+
+/**
+ * Starts the server in the background and returns when it serves or has failed.
+ * @param executable how to start this program again
+ * @param args its arguments, which the child reads as the parent did
+ */
+export async function startInBackground(
+  executable: string,
+  args: readonly string[],
+): Promise<Outcome> {
+  let child: Deno.ChildProcess;
+  try {
+    child = new Deno.Command(executable, {
+      args: [...args],
+      env: { [MARK]: "1" },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "inherit",
+      detached: true,
+    }).spawn();
+  } catch (error) {
+    return { exitCode: SYSTEM_ERROR, message: `Cannot start the server: ${words(error)}` };
+  }
+  child.unref();
+  let interrupted = false;
+  const interrupt = () => {
+    interrupted = true;
+    // The child unmounts by itself if it has come that far.
+    child.kill("SIGTERM");
+  };
+  Deno.addSignalListener("SIGINT", interrupt);
+  Deno.addSignalListener("SIGTERM", interrupt);
+  const line = await firstLine(child.stdout);
+  if (interrupted) return { exitCode: INTERRUPTED, message: "Interrupted" };
+  if (line === undefined) return await silentEnd(child);
+  const report: Report = JSON.parse(line);
+  return report.ready
+    ? { exitCode: 0, message: "" }
+    : { exitCode: report.exitCode, message: report.message };
+}
+
+async function silentEnd(child: Deno.ChildProcess): Promise<Outcome> {
+  child.ref();
+  const { code, signal } = await child.status;
+  const how = signal === null ? `with exit code ${code}` : `by ${signal}`;
+  return { exitCode: INTERNAL_ERROR, message: `The server ended ${how} before it could mount` };
+}
+
+async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string | undefined> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of stream) {
+    text += decoder.decode(chunk, { stream: true });
+    const end = text.indexOf("\n");
+    if (end >= 0) return text.slice(0, end);
+  }
+  return undefined;
+}
+
+/** The child's side. */
+export class BackgroundServer {
+  private constructor() {}
+
+  /** In a child that {@linkcode startInBackground} started, its link to the parent. */
+  static adopt(): BackgroundServer | undefined {
+    if (Deno.env.get(MARK) === undefined) return undefined;
+    // Programs that the server starts are none of the parent's children.
+    Deno.env.delete(MARK);
+    return new BackgroundServer();
+  }
+
+  /**
+   * Tells the parent that the mount answers, and lets go of the terminal and of the folder the
+   * parent was in. Throws EPIPE when the parent was killed: nobody waits for this mount.
+   */
+  ready(): void {
+    this.#report({ ready: true });
+    const none = open("/dev/null", O_RDWR);
+    for (const standard of [0, 1, 2]) dup2(none, standard);
+    if (none > 2) close(none);
+    Deno.chdir("/");
+  }
+
+  /** Tells the parent why there is no mount. */
+  failed(exitCode: number, message: string): void {
+    this.#report({ ready: false, exitCode, message });
+  }
+
+  #report(report: Report): void {
+    const line = new TextEncoder().encode(`${JSON.stringify(report)}\n`);
+    try {
+      let written = 0;
+      while (written < line.length) written += Deno.stdout.writeSync(line.subarray(written));
+    } catch (error) {
+      throw fail("EPIPE", `Nobody waits for the server: ${words(error)}`);
+    }
+  }
+}
+
+function words(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,44 @@
+/** What libfuse is told with its `-o`: the user's own options for it, and what a mount needs. */
+
+import { escapeOption } from "./option_list.ts";
+import type { MountSettings } from "./options.ts";
+
+/** How the file system is called in /proc/mounts: `fuse.fuse4fs`. */
+export const FUSE_SUBTYPE = "fuse4fs";
+
+/** What `kernel` stands for. */
+const AS_THE_KERNEL = ["allow_other", "default_permissions", "suid", "dev"];
+
+/**
+ * The options for libfuse, unescaped and in order. The user's own come last, so that they win.
+ * @param source what /proc/mounts shows as the mount's source, unless the user says otherwise
+ */
+export function libfuseOptions(
+  settings: MountSettings,
+  source: string,
+  readOnly: boolean,
+): string[] {
+  const given = settings.libfuseOptions;
+  const options = [readOnly ? "ro" : "rw"];
+  const isGiven = (name: string) =>
+    given.some((option) => option === name || option.startsWith(`${name}=`));
+  // Even with no_default_opts fuseblk has to know its device.
+  if (!isGiven("fsname") && (!settings.noDefaultOptions || isGiven("blkdev"))) {
+    options.push(`fsname=${source}`);
+  }
+  if (!isGiven("subtype") && !settings.noDefaultOptions) options.push(`subtype=${FUSE_SUBTYPE}`);
+  if (settings.kernel) options.push(...AS_THE_KERNEL);
+  else if (kernelChecksPermissions(settings)) options.push("default_permissions");
+  return [...new Set([...options, ...given])];
+}
+
+/** True when the kernel checks permissions for the server, which spares requests. */
+export function kernelChecksPermissions(settings: MountSettings): boolean {
+  return settings.kernel || !settings.fakeroot ||
+    settings.libfuseOptions.includes("default_permissions");
+}
+
+/** The value of one `-o` that libfuse reads the options back from. */
+export function joinOptions(options: readonly string[]): string {
+  return options.map(escapeOption).join(",");
+}

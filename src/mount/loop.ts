@@ -1,0 +1,83 @@
+/**
+ * The loop that answers requests: one thread, one request at a time.
+ *
+ * Going to sleep and being woken costs more than a request does. So after each request the loop
+ * looks for the next one a while before it sleeps, as long as that pays: when the last looks found
+ * nothing it sleeps at once, and tries again from time to time. With only one processor to share,
+ * looking would keep the client from running.
+ */
+
+import type { Session } from "../fuse/session.ts";
+import { usableProcessors, waitReadable } from "../sys/libc.ts";
+
+/** How long to look before going to sleep; longer brought nothing more (design figures). */
+const SPIN_MICROSECONDS = 30;
+/** After so many looks in vain in a row the loop gives up looking. */
+const PATIENCE = 16;
+/** While it has given up, every so many requests it looks again. */
+const RETRY_EVERY = 64;
+/** A signal that arrives between the check and the poll is noticed after this time at the latest. */
+const LONGEST_SLEEP_MS = 1000;
+
+/** Something else that has its time on this thread, such as the commit of a journal. */
+export interface Timer {
+  /** Milliseconds until `fire` wants to run, undefined when there is nothing to wait for. */
+  due(): number | undefined;
+  fire(): void;
+}
+
+/** Answers requests until the session ends by an unmount or a signal. */
+export function serve(session: Session, timer?: Timer): void {
+  const spin = new Spin(usableProcessors() > 1);
+  while (!session.exited) {
+    if (session.receive()) {
+      session.process();
+      spin.answered();
+      continue;
+    }
+    const due = timer?.due();
+    if (due !== undefined && due <= 0) {
+      timer?.fire();
+      continue;
+    }
+    if (spin.wantsToLook()) continue;
+    waitReadable(session.fd, Math.min(LONGEST_SLEEP_MS, Math.ceil(due ?? LONGEST_SLEEP_MS)));
+    spin.slept();
+  }
+}
+
+/** Decides whether to look once more or to sleep. */
+class Spin {
+  readonly #allowed: boolean;
+  /** Time of the last answer, while looking. */
+  #since = 0;
+  #looking = false;
+  #foundByLooking = false;
+  #vain = 0;
+  #skipped = 0;
+
+  constructor(allowed: boolean) {
+    this.#allowed = allowed;
+  }
+
+  /** A request was answered: look for the next one from now on. */
+  answered(): void {
+    if (!this.#allowed) return;
+    if (this.#looking && this.#foundByLooking) this.#vain = 0;
+    this.#looking = this.#vain < PATIENCE || ++this.#skipped % RETRY_EVERY === 0;
+    this.#foundByLooking = true;
+    if (this.#looking) this.#since = performance.now();
+  }
+
+  wantsToLook(): boolean {
+    if (!this.#looking) return false;
+    return (performance.now() - this.#since) * 1000 < SPIN_MICROSECONDS;
+  }
+
+  /** The time was over, and the loop slept: looking was in vain. */
+  slept(): void {
+    if (this.#looking) this.#vain++;
+    this.#looking = false;
+    this.#foundByLooking = false;
+  }
+}

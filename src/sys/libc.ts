@@ -1,0 +1,347 @@
+/**
+ * The C library by foreign function interface: what Deno itself has no call for. Functions throw
+ * FsError with the errno that C left, in words that say what was being done.
+ */
+
+import { Errno, errnoWords } from "./errno.ts";
+import { FsError } from "./fs_error.ts";
+
+const SYMBOLS = {
+  open: {
+    parameters: [
+      "buffer", // const char *pathname
+      "i32", // int flags
+      "u32", // mode_t mode
+    ],
+    result: "i32",
+  },
+  close: { parameters: ["i32" /* int fd */], result: "i32" },
+  pread: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // void *buf
+      "usize", // size_t count
+      "i64", // off_t offset
+    ],
+    result: "isize",
+  },
+  pwrite: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // const void *buf
+      "usize", // size_t count
+      "i64", // off_t offset
+    ],
+    result: "isize",
+  },
+  write: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // const void *buf
+      "usize", // size_t count
+    ],
+    result: "isize",
+  },
+  lseek: {
+    parameters: [
+      "i32", // int fd
+      "i64", // off_t offset
+      "i32", // int whence
+    ],
+    result: "i64",
+  },
+  fdatasync: { parameters: ["i32" /* int fd */], result: "i32" },
+  readahead: {
+    parameters: [
+      "i32", // int fd
+      "i64", // off_t offset
+      "usize", // size_t count
+    ],
+    result: "isize",
+  },
+  poll: {
+    parameters: [
+      "buffer", // struct pollfd *fds
+      "u64", // nfds_t nfds
+      "i32", // int timeout
+    ],
+    result: "i32",
+  },
+  memfd_create: {
+    parameters: [
+      "buffer", // const char *name
+      "u32", // unsigned int flags
+    ],
+    result: "i32",
+  },
+  fcntl: {
+    parameters: [
+      "i32", // int fd
+      "i32", // int op
+      "i64", // long arg
+    ],
+    result: "i32",
+  },
+  ioctl: {
+    parameters: [
+      "i32", // int fd
+      "u64", // unsigned long request
+      "buffer", // void *argp
+    ],
+    result: "i32",
+  },
+  flock: {
+    parameters: [
+      "i32", // int fd
+      "i32", // int operation
+    ],
+    result: "i32",
+  },
+  dup2: {
+    parameters: [
+      "i32", // int oldfd
+      "i32", // int newfd
+    ],
+    result: "i32",
+  },
+  setsid: { parameters: [], result: "i32" },
+  umount2: {
+    parameters: [
+      "buffer", // const char *target
+      "i32", // int flags
+    ],
+    result: "i32",
+  },
+  sched_getaffinity: {
+    parameters: [
+      "i32", // pid_t pid
+      "usize", // size_t cpusetsize
+      "buffer", // cpu_set_t *mask
+    ],
+    result: "i32",
+  },
+  syslog: {
+    parameters: [
+      "i32", // int priority
+      "buffer", // const char *format
+      "buffer", // const char *, for the one %s of the format
+    ],
+    result: "void",
+  },
+  openlog: {
+    parameters: [
+      "pointer", // const char *ident, which must stay where it is
+      "i32", // int option
+      "i32", // int facility
+    ],
+    result: "void",
+  },
+  __errno_location: { parameters: [], result: "pointer" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+let opened: Deno.DynamicLibrary<typeof SYMBOLS> | undefined;
+let errnoView: Deno.UnsafePointerView | undefined;
+
+function libc(): Deno.DynamicLibrary<typeof SYMBOLS>["symbols"] {
+  opened ??= Deno.dlopen("libc.so.6", SYMBOLS);
+  return opened.symbols;
+}
+
+/** errno of this thread. The place of it does not change, so it is asked for once. */
+function lastErrno(): number {
+  if (errnoView === undefined) {
+    const pointer = libc().__errno_location();
+    if (pointer === null) throw new Error("__errno_location returned NULL");
+    errnoView = new Deno.UnsafePointerView(pointer);
+  }
+  return errnoView.getInt32();
+}
+
+/** The result of a call that returns a negative number when it fails. */
+function check(result: number, doing: () => string): number {
+  if (result >= 0) return result;
+  const errno = lastErrno();
+  throw new FsError(errno, `Cannot ${doing()}: ${errnoWords(errno)}`);
+}
+
+/** A string as C takes it, with its NUL at the end. */
+export function cString(text: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(text + "\0");
+}
+
+export const O_RDONLY = 0;
+export const O_RDWR = 2;
+export const O_EXCL = 0o200;
+export const O_DIRECT = Deno.build.arch === "aarch64" ? 0o200000 : 0o40000;
+export const O_CLOEXEC = 0o2000000;
+const O_NONBLOCK = 0o4000;
+
+/** open(2). */
+export function open(path: string, flags: number): number {
+  return check(libc().open(cString(path), flags | O_CLOEXEC, 0), () => `open ${path}`);
+}
+
+/** close(2). Errors do not matter to anyone who calls this. */
+export function close(fd: number): void {
+  libc().close(fd);
+}
+
+/**
+ * Reads into the whole of `buffer` unless the file ends before; returns how much was read.
+ */
+export function preadFully(fd: number, buffer: Uint8Array<ArrayBuffer>, position: number): number {
+  let done = 0;
+  while (done < buffer.length) {
+    const rest = done === 0 ? buffer : buffer.subarray(done);
+    const count = Number(
+      libc().pread(fd, rest, BigInt(rest.length), BigInt(position + done)),
+    );
+    if (count < 0 && lastErrno() === Errno.EINTR) continue;
+    check(count, () => `read ${rest.length} bytes at ${position + done}`);
+    if (count === 0) break;
+    done += count;
+  }
+  return done;
+}
+
+/** Writes the whole of `buffer`. */
+export function pwriteFully(fd: number, buffer: Uint8Array<ArrayBuffer>, position: number): void {
+  let done = 0;
+  while (done < buffer.length) {
+    const rest = done === 0 ? buffer : buffer.subarray(done);
+    const count = Number(
+      libc().pwrite(fd, rest, BigInt(rest.length), BigInt(position + done)),
+    );
+    if (count < 0 && lastErrno() === Errno.EINTR) continue;
+    done += check(count, () => `write ${rest.length} bytes at ${position + done}`);
+  }
+}
+
+/** write(2), once; returns how much was written. */
+export function write(fd: number, buffer: Uint8Array<ArrayBuffer>): number {
+  return check(
+    Number(libc().write(fd, buffer, BigInt(buffer.length))),
+    () => `write ${buffer.length} bytes`,
+  );
+}
+
+const SEEK_END = 2;
+
+/** Size of a file or block device, by seeking to its end. */
+export function sizeOf(fd: number): number {
+  return check(Number(libc().lseek(fd, 0n, SEEK_END)), () => "find the size");
+}
+
+/** fdatasync(2). */
+export function fdatasync(fd: number): void {
+  check(libc().fdatasync(fd), () => "flush");
+}
+
+/** readahead(2): a hint, so that failure does not matter. */
+export function readahead(fd: number, position: number, length: number): void {
+  libc().readahead(fd, BigInt(position), BigInt(length));
+}
+
+const POLLIN = 1;
+const pollFd = new DataView(new ArrayBuffer(8));
+const pollBytes = new Uint8Array(pollFd.buffer);
+
+/**
+ * Waits until `fd` can be read or has ended. False when the time, in milliseconds, is over or a
+ * signal came.
+ */
+export function waitReadable(fd: number, timeout: number): boolean {
+  pollFd.setInt32(0, fd, true);
+  pollFd.setInt16(4, POLLIN, true);
+  pollFd.setInt16(6, 0, true);
+  const count = libc().poll(pollBytes, 1n, timeout);
+  if (count < 0 && lastErrno() === Errno.EINTR) return false;
+  return check(count, () => "wait for a request") > 0;
+}
+
+const MFD_CLOEXEC = 1;
+
+/** A file in memory that holds `bytes`; the path under which this process can open it. */
+export function memoryFile(name: string, bytes: Uint8Array<ArrayBuffer>): {
+  readonly fd: number;
+  readonly path: string;
+} {
+  const fd = check(
+    libc().memfd_create(cString(name), MFD_CLOEXEC),
+    () => `make a memory file for ${name}`,
+  );
+  pwriteFully(fd, bytes, 0);
+  return { fd, path: `/proc/self/fd/${fd}` };
+}
+
+const F_GETFL = 3;
+const F_SETFL = 4;
+
+/** Lets reads of `fd` return EAGAIN instead of waiting. */
+export function setNonBlocking(fd: number): void {
+  const flags = check(libc().fcntl(fd, F_GETFL, 0n), () => "read descriptor flags");
+  check(libc().fcntl(fd, F_SETFL, BigInt(flags | O_NONBLOCK)), () => "set descriptor flags");
+}
+
+const LOCK_SH = 1;
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+
+/** flock(2) without waiting. False when somebody else holds the lock. */
+export function tryLock(fd: number, kind: "shared" | "exclusive"): boolean {
+  const operation = (kind === "shared" ? LOCK_SH : LOCK_EX) | LOCK_NB;
+  const result = libc().flock(fd, operation);
+  if (result < 0 && lastErrno() === Errno.EAGAIN) return false;
+  check(result, () => "lock");
+  return true;
+}
+
+/** ioctl(2) with a structure as argument. */
+export function ioctl(fd: number, request: number, argument: Uint8Array<ArrayBuffer>): number {
+  return check(
+    libc().ioctl(fd, BigInt(request), argument),
+    () => `do ioctl 0x${request.toString(16)}`,
+  );
+}
+
+/** dup2(2). */
+export function dup2(from: number, to: number): void {
+  check(libc().dup2(from, to), () => `duplicate descriptor ${from} as ${to}`);
+}
+
+/** setsid(2). Failure means that the process leads a session already. */
+export function setsid(): void {
+  libc().setsid();
+}
+
+/** umount2(2). */
+export function umount(target: string, flags = 0): void {
+  check(libc().umount2(cString(target), flags), () => `unmount ${target}`);
+}
+
+/** How many processors this process may run on. */
+export function usableProcessors(): number {
+  const mask = new Uint8Array(128);
+  check(libc().sched_getaffinity(0, BigInt(mask.length), mask), () => "read the processor mask");
+  let count = 0;
+  for (const byte of mask) {
+    for (let bits = byte; bits !== 0; bits &= bits - 1) count++;
+  }
+  return count;
+}
+
+const LOG_PID = 1;
+const LOG_DAEMON = 3 << 3;
+/** openlog(3) keeps the pointer, so the bytes must never be collected. */
+const IDENT = cString("fuse4fs");
+const FORMAT = cString("%s");
+let logIsOpen = false;
+
+/** syslog(3) with one of the levels LOG_ERR 3, LOG_WARNING 4, LOG_INFO 6, LOG_DEBUG 7. */
+export function syslog(level: number, message: string): void {
+  if (!logIsOpen) {
+    libc().openlog(Deno.UnsafePointer.of(IDENT), LOG_PID, LOG_DAEMON);
+    logIsOpen = true;
+  }
+  libc().syslog(level, FORMAT, cString(message));
+}
