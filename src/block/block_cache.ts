@@ -63,13 +63,12 @@ export class BlockCache {
     return block;
   }
 
-  /** True when `read` would not touch the device. */
-  holds(number: number): boolean {
-    return this.#blocks.has(number);
-  }
-
-  /** Starts reading `count` blocks into the system's cache; blocks past the end are left out. */
+  /**
+   * Starts reading `count` blocks into the system's cache, unless the first is here already: then
+   * the others most likely are, too. Blocks past the end are left out.
+   */
   willRead(number: number, count: number): void {
+    if (this.#blocks.has(number)) return;
     const within = Math.min(count, this.blockCount - number);
     if (within > 0) {
       this.#device.willRead(number * this.blockSize, within * this.blockSize);

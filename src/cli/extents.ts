@@ -1,8 +1,9 @@
 /** `fuse4fs extents`: where the data of a file lies, as `filefrag -v` tells of a mounted one. */
 
+import { I_BLOCK_SIZE } from "../disk/inode.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
 import type { Inode } from "../ext4/inode.ts";
-import { type Mapping, mapBlocks, MAX_FILE_BLOCKS } from "../ext4/map.ts";
+import { mapBlocks, type Mapping, MAX_FILE_BLOCKS } from "../ext4/map.ts";
 import { findInode, type ImageCommandOptions, withFileSystem } from "./image_access.ts";
 import { printJson } from "./json.ts";
 import { printLine } from "./output.ts";
@@ -33,12 +34,18 @@ function* fileExtents(fs: FileSystem, inode: Inode): Generator<Mapping> {
     yield mapBlocks(fs, inode, 0, 1);
     return;
   }
-  if (!inode.isRegular && !inode.isDirectory && inode.blocks512(fs.blockSize) === 0) return;
-  for (let fileBlock = 0; fileBlock < MAX_FILE_BLOCKS;) {
-    const mapping = mapBlocks(fs, inode, fileBlock, MAX_FILE_BLOCKS - fileBlock);
+  if (!hasBlocks(inode)) return;
+  const end = inode.usesExtents ? MAX_FILE_BLOCKS : Math.ceil(inode.size / fs.blockSize);
+  for (let fileBlock = 0; fileBlock < end;) {
+    const mapping = mapBlocks(fs, inode, fileBlock, end - fileBlock);
     if (mapping.kind !== "hole") yield mapping;
     fileBlock += mapping.count;
   }
+}
+
+/** Devices, pipes, and symbolic links that fit into the inode, have none. */
+function hasBlocks(inode: Inode): boolean {
+  return inode.isRegular || inode.isDirectory || (inode.isSymlink && inode.size >= I_BLOCK_SIZE);
 }
 
 const HEADINGS = ["ext", "file blocks", "physical blocks", "length", "expected", "flags"];

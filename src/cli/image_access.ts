@@ -34,7 +34,9 @@ export function withFileSystem<Result>(
 
 function openFileSystem(image: string, options: ImageCommandOptions): FileSystem {
   const device = openImage(image, options);
-  const externalJournal = options.journal === undefined ? undefined : openImage(options.journal, {});
+  const externalJournal = options.journal === undefined
+    ? undefined
+    : openImage(options.journal, {});
   try {
     return FileSystem.open(device, {
       log: new LogSink(false),

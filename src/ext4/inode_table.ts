@@ -23,6 +23,8 @@ export class InodeTable {
   readonly #cache: BlockCache;
   /** In the order in which they came. */
   readonly #kept = new Map<number, Inode>();
+  /** First block of the part of a table that was fetched last. */
+  #lastReadAhead = -1;
 
   constructor(superblock: Superblock, groups: GroupDescriptors, cache: BlockCache) {
     this.#superblock = superblock;
@@ -71,7 +73,7 @@ export class InodeTable {
     if (uninitialized && this.#superblock.hasGroupChecksums) {
       throw fail("ESTALE", "Inode not in use: its group has none", { ino, group });
     }
-    if (!this.#cache.holds(block)) this.#readAhead(group, block);
+    this.#readAhead(group, block);
     const inode = this.#decode(ino, block, offset);
     this.#check(inode, block);
     return inode;
@@ -107,13 +109,15 @@ export class InodeTable {
     }
   }
 
+  /** Fetches the part of the table around a block, but not what was never used. */
   #readAhead(group: number, block: number): void {
     const { inodeTable, unusedInodes } = this.#groups.get(group);
+    const start = block - (block - inodeTable) % READAHEAD_BLOCKS;
+    if (start === this.#lastReadAhead) return;
+    this.#lastReadAhead = start;
     const { inodesPerGroup, inodeSize, blockSize } = this.#superblock;
     const used = Math.max(0, inodesPerGroup - unusedInodes);
     const end = inodeTable + Math.ceil(used * inodeSize / blockSize);
-    const index = block - inodeTable;
-    const start = inodeTable + index - (index % READAHEAD_BLOCKS);
     this.#cache.willRead(start, Math.min(READAHEAD_BLOCKS, Math.max(1, end - start)));
   }
 

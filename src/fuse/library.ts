@@ -106,18 +106,18 @@ export interface Libfuse {
 const SYSTEM_NAMES = ["libfuse3.so.4", "libfuse3.so.3"];
 
 /**
- * Opens libfuse3: `embedded` (of the executable), `system`, or a path. Without a choice, the
- * embedded one, else the system's. Throws ENOENT.
+ * Opens libfuse3: `embedded` (of the executable), `system`, or a path; `auto` is the embedded one,
+ * else the system's. Throws ENOENT.
  */
-export function openLibfuse(choice?: string): Libfuse {
-  if (choice === undefined || choice === "embedded") {
+export function openLibfuse(choice = "auto"): Libfuse {
+  if (choice === "auto" || choice === "embedded") {
     const bytes = embeddedLibrary("libfuse3");
     if (bytes !== undefined) {
       return describe(Deno.dlopen(memoryFile("libfuse3", bytes).path, SYMBOLS), "embedded");
     }
     if (choice === "embedded") throw fail("ENOENT", "No libfuse3 is embedded in this build");
   }
-  const names = choice === undefined || choice === "system" ? SYSTEM_NAMES : [choice];
+  const names = choice === "auto" || choice === "system" ? SYSTEM_NAMES : [choice];
   for (const name of names) {
     try {
       return describe(Deno.dlopen(name, SYMBOLS), name);

@@ -105,7 +105,7 @@ export class Ext4Server implements Handlers {
   read(nodeId: number, position: number, length: number): readonly DataSource[] {
     const inode = this.#inode(nodeId);
     const sources = fileSources(this.#fs, inode, position, length);
-    this.#readAhead.afterRead(inode, position, length, sources);
+    this.#readAhead.beforeRead(inode, position, length, sources);
     return sources;
   }
 
@@ -131,8 +131,13 @@ export class Ext4Server implements Handlers {
     add: (row: DirectoryRow, entry: Entry | undefined) => boolean,
   ): void {
     const dir = this.#inode(nodeId);
+    let lastFile: Inode | undefined;
     for (const row of readDirectory(this.#fs, dir, position)) {
-      if (!add(row, this.#rowEntry(dir, row))) return;
+      const inode = this.#rowInode(dir, row);
+      if (!add(row, inode === undefined ? undefined : this.#entry(inode))) return;
+      if (inode === undefined) continue;
+      this.#readAhead.listed(inode, lastFile);
+      if (inode.isRegular) lastFile = inode;
     }
   }
 
@@ -205,13 +210,13 @@ export class Ext4Server implements Handlers {
     };
   }
 
-  /** The entry of a row; undefined for the dot names and for what can't be read: stat will tell. */
-  #rowEntry(dir: Inode, row: DirectoryRow): Entry | undefined {
+  /** The inode of a row; undefined for the dot names and for what can't be read: stat will tell. */
+  #rowInode(dir: Inode, row: DirectoryRow): Inode | undefined {
     const isDot = row.name[0] === 0x2e && row.name.length <= 2 &&
       (row.name.length === 1 || row.name[1] === 0x2e);
     if (isDot) return undefined;
     try {
-      return this.#entry(entryInode(this.#fs, dir, row.ino));
+      return entryInode(this.#fs, dir, row.ino);
     } catch (error) {
       if (!(error instanceof FsError)) throw error;
       this.#fs.report(error);

@@ -69,12 +69,18 @@ function withImage<Result>(path: string, body: () => Result): Result {
   }
 }
 
-/** `Cannot open image x: ...`, with the errno of the cause. */
-export function cannotOpen(path: string, error: unknown): unknown {
-  if (error instanceof FsError) {
-    return new FsError(error.errno, `Cannot open image ${path}: ${error.message}`);
+/** Something is wrong with the image itself, not with mounting or reading it. */
+export class ImageError extends FsError {
+  /** `Cannot open image x: ...`, with the errno of the cause. */
+  constructor(path: string, cause: FsError) {
+    super(cause.errno, `Cannot open image ${path}: ${cause.message}`);
   }
-  return error;
+}
+
+/** What went wrong, as an ImageError, unless it is one already or no FsError at all. */
+export function cannotOpen(path: string, error: unknown): unknown {
+  if (!(error instanceof FsError) || error instanceof ImageError) return error;
+  return new ImageError(path, error);
 }
 
 /** Directories, terminals, pipes: opening some of them would wait for ever. */

@@ -26,6 +26,14 @@ export interface Timer {
   fire(): void;
 }
 
+/** Answers requests until the kernel and the server have agreed how to talk. */
+export function handshake(session: Session): void {
+  while (session.connection === undefined && !session.exited) {
+    if (session.receive()) session.process();
+    else waitReadable(session.fd, LONGEST_SLEEP_MS);
+  }
+}
+
 /** Answers requests until the session ends by an unmount or a signal. */
 export function serve(session: Session, timer?: Timer): void {
   const spin = new Spin(usableProcessors() > 1);

@@ -1,0 +1,279 @@
+/**
+ * `fuse4fs doctor`: what this machine has and lacks for fuse4fs, and what to do about it. The
+ * proof of the pudding is a trial mount of an empty file server.
+ */
+
+import type { Attributes, Handlers, StatFs } from "../fuse/handlers.ts";
+import { openLibfuse } from "../fuse/library.ts";
+import { Session } from "../fuse/session.ts";
+import { handshake } from "../mount/loop.ts";
+import { fail } from "../sys/fs_error.ts";
+import { SILENT } from "../sys/log.ts";
+import { S_IFDIR } from "../sys/stat.ts";
+import { printJson } from "./json.ts";
+import { printLine } from "./output.ts";
+
+/** One thing that was looked at. */
+interface Finding {
+  /** Key in the JSON. */
+  readonly name: string;
+  readonly label: string;
+  /** `missing` keeps fuse4fs from mounting, `absent` only from what the advice says. */
+  readonly state: "ok" | "missing" | "absent";
+  /** What was found. */
+  readonly value: string;
+  /** What to do where it is not there. */
+  readonly advice?: string;
+}
+
+/** Prints the findings; true when this machine can mount. */
+export async function doctor(options: { readonly json?: boolean }): Promise<boolean> {
+  const findings = [
+    kernelRelease(),
+    fuseDevice(),
+    await fusermount(),
+    libfuse(),
+    trialMount(),
+    libbpf(),
+    await clang(),
+    kernelBtf(),
+    ...iomap(),
+  ];
+  const canMount = findings.every(({ state }) => state !== "missing");
+  if (options.json) {
+    printJson({
+      canMount,
+      findings: findings.map(({ name, state, value, advice }) => ({ name, state, value, advice })),
+    });
+  } else {
+    findings.forEach(printFinding);
+    printLine(canMount ? "fuse4fs can mount here." : "fuse4fs cannot mount here.");
+  }
+  return canMount;
+}
+
+function printFinding({ label, state, value, advice }: Finding): void {
+  printLine(`${state.padEnd(8)}${`${label}:`.padEnd(18)}${value}`);
+  if (advice !== undefined) printLine(`${" ".repeat(26)}${advice}`);
+}
+
+function ok(name: string, label: string, value: string): Finding {
+  return { name, label, state: "ok", value };
+}
+
+function missing(name: string, label: string, value: string, advice: string): Finding {
+  return { name, label, state: "missing", value, advice };
+}
+
+function absent(name: string, label: string, value: string, advice: string): Finding {
+  return { name, label, state: "absent", value, advice };
+}
+
+function kernelRelease(): Finding {
+  return ok("kernel", "kernel", Deno.osRelease());
+}
+
+function fuseDevice(): Finding {
+  try {
+    Deno.openSync("/dev/fuse", { read: true, write: true }).close();
+    return ok("fuseDevice", "/dev/fuse", "can be opened");
+  } catch (error) {
+    const advice = error instanceof Deno.errors.NotFound
+      ? "modprobe fuse; in a container, start it with --device /dev/fuse"
+      : "chmod 666 /dev/fuse, or run as root";
+    return missing("fuseDevice", "/dev/fuse", words(error), advice);
+  }
+}
+
+async function fusermount(): Promise<Finding> {
+  const output = await runTool("fusermount3", "--version");
+  if (output !== undefined) return ok("fusermount3", "fusermount3", output);
+  const isRoot = Deno.uid() === 0;
+  const finding = isRoot ? absent : missing;
+  return finding(
+    "fusermount3",
+    "fusermount3",
+    "not found",
+    "apt install fuse3: users mount with it",
+  );
+}
+
+function libfuse(): Finding {
+  try {
+    const { version, origin } = openLibfuse();
+    return ok("libfuse3", "libfuse3", `${version} (${origin})`);
+  } catch (error) {
+    return missing("libfuse3", "libfuse3", words(error), "apt install libfuse3-3 (or libfuse3-4)");
+  }
+}
+
+/** Mounts, hears which protocol the kernel speaks, and unmounts. */
+function trialMount(): Finding {
+  const name = "fuseProtocol";
+  const label = "FUSE protocol";
+  let folder: string | undefined;
+  try {
+    folder = Deno.makeTempDirSync({ prefix: "fuse4fs-doctor-" });
+    using session = new Session(openLibfuse(), NO_FILES, {
+      mountOptions: "ro,fsname=fuse4fs-doctor,subtype=fuse4fs",
+      debug: false,
+      posixAcl: false,
+    }, SILENT);
+    session.mount(folder);
+    handshake(session);
+    const { connection } = session;
+    if (connection === undefined) throw new Error("the kernel did not answer");
+    const { protocolMajor, protocolMinor } = connection;
+    return ok(name, label, `${protocolMajor}.${protocolMinor}, a trial mount worked`);
+  } catch (error) {
+    const advice = "see the messages above; in a container, give it CAP_SYS_ADMIN or fusermount3";
+    return missing(name, label, `the trial mount failed: ${words(error)}`, advice);
+  } finally {
+    if (folder !== undefined) Deno.removeSync(folder);
+  }
+}
+
+function libbpf(): Finding {
+  const found = libbpfVersion();
+  const advice = "apt install libbpf1: iomap BPF programs are loaded with it";
+  return found === undefined
+    ? absent("libbpf", "libbpf", "not found", advice)
+    : ok("libbpf", "libbpf", found);
+}
+
+function libbpfVersion(): string | undefined {
+  const symbols = { libbpf_version_string: { parameters: [], result: "pointer" } } as const;
+  for (const name of ["libbpf.so.1", "libbpf.so.0"]) {
+    try {
+      using library = Deno.dlopen(name, symbols);
+      const text = library.symbols.libbpf_version_string();
+      if (text !== null) return `${new Deno.UnsafePointerView(text).getCString()} (${name})`;
+    } catch {
+      // Try the older name.
+    }
+  }
+  return undefined;
+}
+
+async function clang(): Promise<Finding> {
+  const advice = "apt install clang: iomap BPF programs are compiled with it";
+  const version = await runTool("clang", "--version");
+  if (version === undefined) return absent("clang", "clang", "not found", advice);
+  const targets = await runTool("clang", "--print-targets", /^\s*bpf\b.*$/m);
+  if (targets === undefined) return absent("clang", "clang", `${version}, without BPF`, advice);
+  return ok("clang", "clang", `${version}, with BPF`);
+}
+
+const BTF_PATH = "/sys/kernel/btf/vmlinux";
+
+function kernelBtf(): Finding {
+  try {
+    return ok("kernelBtf", "kernel BTF", `${Deno.statSync(BTF_PATH).size} bytes`);
+  } catch {
+    const advice = "run a kernel with CONFIG_DEBUG_INFO_BTF: BPF programs need it";
+    return absent("kernelBtf", "kernel BTF", `no ${BTF_PATH}`, advice);
+  }
+}
+
+/** Types of a kernel whose FUSE can do the file I/O itself, and let BPF programs map it. */
+const IOMAP_TYPE = "fuse_iomap_begin_out";
+const IOMAP_BPF_TYPE = "fuse_iomap_bpf_ops";
+
+function iomap(): Finding[] {
+  const types = btfText();
+  const advice = "run a kernel with FUSE iomap: data then bypasses the server";
+  const bpfAdvice = "run a kernel with FUSE iomap BPF: mappings then bypass the server too";
+  return [
+    types.includes(IOMAP_TYPE)
+      ? ok("iomap", "FUSE iomap", "the kernel has it")
+      : absent("iomap", "FUSE iomap", "the kernel does not have it", advice),
+    types.includes(IOMAP_BPF_TYPE)
+      ? ok("iomapBpf", "FUSE iomap BPF", "the kernel has it")
+      : absent("iomapBpf", "FUSE iomap BPF", "the kernel does not have it", bpfAdvice),
+  ];
+}
+
+/** The names of all types, wherever FUSE is: in the kernel or in a module. */
+function btfText(): string {
+  const decoder = new TextDecoder("latin1");
+  let text = "";
+  for (const path of [BTF_PATH, "/sys/kernel/btf/fuse"]) {
+    try {
+      text += decoder.decode(Deno.readFileSync(path));
+    } catch {
+      // Not there: its types are not, either.
+    }
+  }
+  return text;
+}
+
+/** The first line that a program prints, or the one that matches; undefined without any. */
+async function runTool(
+  program: string,
+  argument: string,
+  pattern = /^.+$/m,
+): Promise<string | undefined> {
+  try {
+    const { stdout, success } = await new Deno.Command(program, { args: [argument] }).output();
+    return success ? pattern.exec(new TextDecoder().decode(stdout))?.[0].trim() : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function words(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+const EPOCH = { sec: 0, nsec: 0 };
+const EMPTY_ROOT: Attributes = {
+  ino: 1,
+  mode: S_IFDIR | 0o555,
+  nlink: 2,
+  uid: 0,
+  gid: 0,
+  rdev: 0,
+  size: 0,
+  blksize: 4096,
+  blocks: 0,
+  atime: EPOCH,
+  mtime: EPOCH,
+  ctime: EPOCH,
+};
+const EMPTY_STATFS: StatFs = {
+  bsize: 4096,
+  frsize: 4096,
+  blocks: 0,
+  bfree: 0,
+  bavail: 0,
+  files: 0,
+  ffree: 0,
+  namemax: 255,
+};
+
+function refuse(): never {
+  throw fail("EOPNOTSUPP", "The trial mount is empty");
+}
+
+/** A file server with nothing in it. */
+const NO_FILES: Handlers = {
+  timeouts: { entry: 0, negativeEntry: 0, attributes: 0 },
+  lookup: () => undefined,
+  forget: () => {},
+  getattr: () => EMPTY_ROOT,
+  access: () => {},
+  readlink: refuse,
+  open: refuse,
+  read: refuse,
+  release: () => {},
+  opendir: () => ({ handle: 0 }),
+  readdir: () => {},
+  readdirplus: () => {},
+  releasedir: () => {},
+  statfs: () => EMPTY_STATFS,
+  getxattr: () => undefined,
+  listxattr: () => new Uint8Array(),
+  lseek: refuse,
+  bmap: refuse,
+  ioctl: refuse,
+};

@@ -1,0 +1,39 @@
+/** The mount options in texts that are made from their table: the help, the man page, the docs. */
+
+import {
+  MOUNT_OPTIONS,
+  type MountOption,
+  OPTION_GROUPS,
+  type OptionGroup,
+} from "../mount/options.ts";
+
+/** Ends the help: the options that do something, a line each. */
+export function mountOptionsHelp(): string {
+  const lines = ["", "Mount options, for -o:"];
+  for (const row of MOUNT_OPTIONS) {
+    if (row.effect === "apply") lines.push(`  ${spelling(row).padEnd(28)} ${row.doc}`);
+  }
+  lines.push(
+    "",
+    "Options of libfuse and of the kernel's ext4 are accepted as well: `fuse4fs man`.",
+  );
+  return lines.join("\n");
+}
+
+/** `norecovery, noload`, `offset=BYTES`, `barrier[=0|1]` */
+export function spelling(row: MountOption): string {
+  return row.names.map((name) => spellOne(row, name)).join(", ");
+}
+
+function spellOne({ argument, argumentIsOptional }: MountOption, name: string): string {
+  if (argument === undefined) return name;
+  return argumentIsOptional ? `${name}[=${argument}]` : `${name}=${argument}`;
+}
+
+/** The groups in their order, each with its rows. */
+export function groupedOptions(): { heading: string; group: OptionGroup; rows: MountOption[] }[] {
+  return Object.entries(OPTION_GROUPS).map(([key, heading]) => {
+    const group = key as OptionGroup;
+    return { heading, group, rows: MOUNT_OPTIONS.filter((row) => row.group === group) };
+  });
+}

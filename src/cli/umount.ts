@@ -1,0 +1,91 @@
+/**
+ * `fuse4fs umount`: unmounts, and waits until the server has closed the image, so that whoever
+ * comes next finds it whole. umount(8) returns as soon as the mount is out of sight.
+ */
+
+import { dirname, join } from "node:path";
+import { isOwnMount, type Mount, mountAt } from "../mount/mountinfo.ts";
+import { Errno } from "../sys/errno.ts";
+import { FsError } from "../sys/fs_error.ts";
+import { umount as unmount } from "../sys/libc.ts";
+import { CommandError, ExitCode } from "./errors.ts";
+import { printJson } from "./json.ts";
+import { findServer, hasEnded, type ServerProcess } from "./server_process.ts";
+
+export interface UmountOptions {
+  readonly json?: boolean;
+}
+
+export async function umount(mountpoint: string, options: UmountOptions): Promise<void> {
+  const mount = findMount(mountpoint);
+  const server = findServer(mount);
+  const start = performance.now();
+  await detach(mount);
+  if (server !== undefined) await waitForEnd(server);
+  if (options.json) {
+    printJson({
+      mountpoint: mount.mountpoint,
+      source: mount.source,
+      type: mount.type,
+      serverPid: server?.pid ?? null,
+      // Without leave to look at other users' processes there is nothing to wait for.
+      imageClosed: server !== undefined,
+      milliseconds: Math.round(performance.now() - start),
+    });
+  }
+}
+
+function findMount(path: string): Mount {
+  const mount = mountAt(resolve(path));
+  if (mount === undefined) throw new CommandError(`${path} is not mounted`, ExitCode.MOUNT);
+  if (!isOwnMount(mount)) {
+    throw new CommandError(`${path} is a mount of ${mount.type}, not of fuse4fs`, ExitCode.MOUNT);
+  }
+  return mount;
+}
+
+/** The mount point of a server that died cannot be looked at, but its parent can. */
+function resolve(path: string): string {
+  try {
+    return Deno.realPathSync(path);
+  } catch {
+    const absolute = join(Deno.cwd(), path);
+    const full = path.startsWith("/") ? path : absolute;
+    try {
+      return join(Deno.realPathSync(dirname(full)), full.slice(dirname(full).length));
+    } catch {
+      return full;
+    }
+  }
+}
+
+async function detach(mount: Mount): Promise<void> {
+  try {
+    unmount(mount.mountpoint);
+  } catch (error) {
+    if (!(error instanceof FsError)) throw error;
+    if (error.errno !== Errno.EPERM) throw new CommandError(error.message, ExitCode.MOUNT);
+    await detachAsUser(mount);
+  }
+}
+
+/** Whoever mounted through fusermount3 may unmount through it. */
+async function detachAsUser({ mountpoint }: Mount): Promise<void> {
+  let output: Deno.CommandOutput;
+  try {
+    output = await new Deno.Command("fusermount3", { args: ["-u", "--", mountpoint] }).output();
+  } catch (error) {
+    const words = error instanceof Error ? error.message : String(error);
+    throw new CommandError(`Cannot run fusermount3: ${words}`, ExitCode.SYSTEM);
+  }
+  if (output.success) return;
+  const words = new TextDecoder().decode(output.stderr).trim().replace(/^fusermount3: /, "");
+  throw new CommandError(`Cannot unmount ${mountpoint}: ${words}`, ExitCode.MOUNT);
+}
+
+/** Most servers end within a few milliseconds; one that has much to write may take its time. */
+async function waitForEnd(server: ServerProcess): Promise<void> {
+  for (let pause = 1; !hasEnded(server); pause = Math.min(50, pause * 2)) {
+    await new Promise((resolve) => setTimeout(resolve, pause));
+  }
+}
