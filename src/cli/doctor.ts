@@ -145,8 +145,7 @@ function libbpfVersion(): string | undefined {
   const symbols = { libbpf_version_string: { parameters: [], result: "pointer" } } as const;
   for (const name of ["libbpf.so.1", "libbpf.so.0"]) {
     try {
-      using library = Deno.dlopen(name, symbols);
-      const text = library.symbols.libbpf_version_string();
+      const text = Deno.dlopen(name, symbols).symbols.libbpf_version_string();
       if (text !== null) return `${new Deno.UnsafePointerView(text).getCString()} (${name})`;
     } catch {
       // Try the older name.

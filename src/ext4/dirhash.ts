@@ -90,7 +90,8 @@ function signBit(version: number): number {
 
 function start(seed: Uint32Array): void {
   const isSet = (seed[0] | seed[1] | seed[2] | seed[3]) !== 0;
-  state.set(isSet ? seed : DEFAULT_SEED);
+  const from = isSet ? seed : DEFAULT_SEED;
+  for (let word = 0; word < 4; word++) state[word] = from[word];
 }
 
 function finish(hash: number, minor: number): DirectoryHash {
@@ -153,8 +154,9 @@ const ROOT3 = 0x6ed9eba1;
 
 /** MD4 (RFC 1320) with half the words, in orders of its own, and so half the steps. */
 function mixHalfMd4(): void {
-  const [w0, w1, w2, w3, w4, w5, w6, w7] = words;
-  let [a, b, c, d] = state;
+  const w0 = words[0], w1 = words[1], w2 = words[2], w3 = words[3];
+  const w4 = words[4], w5 = words[5], w6 = words[6], w7 = words[7];
+  let a = state[0], b = state[1], c = state[2], d = state[3];
 
   a = rotate((a + choose(b, c, d) + w0) | 0, 3);
   d = rotate((d + choose(a, b, c) + w1) | 0, 7);
@@ -195,8 +197,8 @@ const TEA_DELTA = 0x9e3779b9;
 
 /** Encrypts the first half of the state with TEA; the words are the key. */
 function mixTea(): void {
-  const [k0, k1, k2, k3] = words;
-  let [v0, v1] = state;
+  const k0 = words[0], k1 = words[1], k2 = words[2], k3 = words[3];
+  let v0 = state[0], v1 = state[1];
   let sum = 0;
   for (let round = 0; round < TEA_ROUNDS; round++) {
     sum = (sum + TEA_DELTA) | 0;

@@ -50,7 +50,7 @@ export function openMountImage(
   log: Log,
 ): Device {
   return withImage(path, () => {
-    const { isBlockDevice } = requireMedium(path);
+    const isBlockDevice = requireMedium(path).isBlockDevice === true;
     const part = findPart(path, options);
     checkUses(path, part, access.wantsWriting, log);
     const device = openForMount(path, part, isBlockDevice, options, access, log);

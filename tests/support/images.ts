@@ -63,7 +63,7 @@ const ODD_FIELDS = [
 const HUGE_FILE = [
   "sif /data/only-hole flags 0xc0000",
   "sif /data/only-hole blocks 0x10",
-  "sif /data/zeros osd2.linux2.l_i_blocks_hi 0x7",
+  "sif /data/zeros blocks_hi 0x7",
 ];
 
 const PROJECTS = [
@@ -77,7 +77,7 @@ const ROWS: Record<string, Row> = {
   "ext2-1k": { mke2fs: "-t ext2", blockSize: 1024, contents: NO_EXTENTS },
   "ext2-2k-inode128": { mke2fs: "-t ext2 -I 128", blockSize: 2048, contents: NO_EXTENTS },
   "ext2-4k": { mke2fs: "-t ext2", contents: NO_EXTENTS },
-  "ext2-revision0": { mke2fs: "-t ext2 -E revision=0 -O none -I 128", contents: NO_EXTENTS },
+  "ext2-revision0": { mke2fs: "-t ext2 -r 0 -O none", contents: NO_EXTENTS },
   "ext2-no-filetype": {
     mke2fs: "-t ext2 -O ^filetype,^dir_index",
     blockSize: 1024,
@@ -146,11 +146,13 @@ const ROWS: Record<string, Row> = {
   },
   "ext4-encrypt": {
     mke2fs: "-t ext4 -O encrypt",
+    contents: { longestTarget: 4000 },
     populateOptions: "test_dummy_encryption",
   },
   "ext4-encrypt-1k": {
     mke2fs: "-t ext4 -O encrypt,inline_data",
     blockSize: 1024,
+    contents: { longestTarget: 1000 },
     populateOptions: "test_dummy_encryption",
   },
   "hash-legacy-signed": {

@@ -36,6 +36,8 @@ export interface Contents {
   readonly plainNames?: boolean;
   /** Inode flags can be set. */
   readonly inodeFlags?: boolean;
+  /** Longest target of a symbolic link; left out: a block without its NUL. */
+  readonly longestTarget?: number;
   /** Extended attributes may be as large as 64 KiB. */
   readonly largeXattrs?: boolean;
   /** Names of 200 bytes in the directory that has an index of two levels; 0 for none. */
@@ -97,8 +99,9 @@ function populateTypes(dir: string): void {
 /** Every byte but NUL and slash, in names of all lengths. */
 function populateNames(root: string, contents: Contents): void {
   const dir = section(root, "names");
+  mkdir(`${dir}/lengths`);
   for (let length = 1; length <= 255; length += length < 20 ? 1 : 47) {
-    mknod(`${dir}/${"n".repeat(length)}`, S_IFREG | 0o644);
+    mknod(`${dir}/lengths/${"n".repeat(length)}`, S_IFREG | 0o644);
   }
   if (contents.plainNames) return;
   for (let byte = 1; byte < 256; byte++) {
@@ -106,7 +109,7 @@ function populateNames(root: string, contents: Contents): void {
     mknod(join(dir, Uint8Array.of(byte)), S_IFREG | 0o644);
     mknod(join(dir, Uint8Array.of(0x2e, byte, byte)), S_IFREG | 0o644);
   }
-  for (const name of ["...", "..a", " ", "snow\u2603man", "\u00e9", "e\u0301", "\u{1f4be}"]) {
+  for (const name of ["...", "..a", "snow\u2603man", "\u00e9", "e\u0301", "\u{1f4be}"]) {
     mknod(join(dir, name), S_IFREG | 0o644);
   }
   mknod(join(dir, new Uint8Array(255).fill(0xff)), S_IFREG | 0o644);
@@ -143,7 +146,7 @@ function populateDirectories(dir: string, contents: Contents): void {
 }
 
 function populateSymlinks(dir: string, contents: Contents): void {
-  const longest = Math.min(contents.blockSize - 1, 4095);
+  const longest = Math.min(contents.longestTarget ?? contents.blockSize - 1, 4095);
   const lengths = [1, 2, 58, 59, 60, 61, 62, 100, 155, 156, 157, 255, 500, 1023, longest];
   for (const length of new Set(lengths.filter((length) => length <= longest))) {
     symlink("t".repeat(length), `${dir}/length-${length}`);
@@ -202,7 +205,8 @@ function populateTimes(dir: string): void {
 function populateXattrs(dir: string, contents: Contents): void {
   const set = (path: Path, name: Path, size: number) =>
     setXattr(path, name, pattern(size + 7, size));
-  const inBlock = contents.blockSize - 200;
+  // A source of mke2fs -d lies on a file system of blocks of 4 KiB itself.
+  const inBlock = Math.min(contents.blockSize, 4096) - 200;
   for (const size of [0, 1, 4, 30, 60, 100, 200, inBlock]) {
     mknod(`${dir}/size-${size}`, S_IFREG | 0o644);
     set(`${dir}/size-${size}`, "user.value", size);

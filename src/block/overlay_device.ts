@@ -1,0 +1,124 @@
+/**
+ * A device that takes writes without passing them on: written blocks are kept in memory and laid
+ * over the device below, which is never written to. A journal is replayed into it where the image
+ * must stay as it is.
+ */
+
+import { fail } from "../sys/fs_error.ts";
+import type { DataSource, Device } from "./device.ts";
+
+export interface OverlayOptions {
+  /** Most memory for written blocks, in bytes. */
+  readonly maxBytes?: number;
+}
+
+/** The largest journal that mke2fs makes by itself has 1 GiB. */
+const DEFAULT_MAX_BYTES = 2 ** 30;
+
+/** A piece of the device that is in one place. */
+interface Run {
+  readonly length: number;
+  /** Absent: the device below has it. */
+  readonly bytes?: Uint8Array<ArrayBuffer>;
+}
+
+export class OverlayDevice implements Device {
+  readonly name: string;
+  readonly size: number;
+  readonly readOnly = false;
+  readonly #base: Device;
+  readonly #blockSize: number;
+  readonly #maxBlocks: number;
+  /** By block number. The last block may be shorter than the others. */
+  readonly #blocks = new Map<number, Uint8Array<ArrayBuffer>>();
+
+  /** @param blockSize bytes to keep for each place that is written to: best the writer's own */
+  constructor(base: Device, blockSize: number, options: OverlayOptions = {}) {
+    this.#base = base;
+    this.name = base.name;
+    this.size = base.size;
+    this.#blockSize = blockSize;
+    this.#maxBlocks = Math.floor((options.maxBytes ?? DEFAULT_MAX_BYTES) / blockSize);
+  }
+
+  /** Blocks in memory. */
+  get blockCount(): number {
+    return this.#blocks.size;
+  }
+
+  read(buffer: Uint8Array<ArrayBuffer>, position: number): void {
+    this.#checkRange("Read", position, buffer.length);
+    for (let done = 0; done < buffer.length;) {
+      const run = this.#run(position + done, buffer.length - done);
+      if (run.bytes !== undefined) buffer.set(run.bytes, done);
+      else this.#base.read(buffer.subarray(done, done + run.length), position + done);
+      done += run.length;
+    }
+  }
+
+  write(buffer: Uint8Array<ArrayBuffer>, position: number): void {
+    this.#checkRange("Write", position, buffer.length);
+    for (let done = 0; done < buffer.length;) {
+      const within = (position + done) % this.#blockSize;
+      const count = Math.min(this.#blockSize - within, buffer.length - done);
+      const block = this.#blockForWriting((position + done - within) / this.#blockSize, count);
+      block.set(buffer.subarray(done, done + count), within);
+      done += count;
+    }
+  }
+
+  /** Nothing to do: no medium will ever have what was written. */
+  flush(): void {}
+
+  source(position: number, length: number): DataSource {
+    this.#checkRange("Read", position, length);
+    const run = this.#run(position, length);
+    if (run.bytes !== undefined) return { kind: "memory", bytes: run.bytes };
+    return this.#base.source(position, run.length);
+  }
+
+  willRead(position: number, length: number): void {
+    this.#base.willRead(position, length);
+  }
+
+  /** Closes the device below. */
+  close(): void {
+    this.#blocks.clear();
+    this.#base.close();
+  }
+
+  /** The piece that starts at `position`: one block of memory, or all up to the next of these. */
+  #run(position: number, length: number): Run {
+    const size = this.#blockSize;
+    const within = position % size;
+    let number = (position - within) / size;
+    const bytes = this.#blocks.get(number)?.subarray(within, within + length);
+    if (bytes !== undefined) return { length: bytes.length, bytes };
+    let end = size - within;
+    while (end < length && !this.#blocks.has(++number)) end += size;
+    return { length: Math.min(end, length) };
+  }
+
+  /** A block in memory; unless all of it is about to be written, with what it held so far. */
+  #blockForWriting(number: number, count: number): Uint8Array<ArrayBuffer> {
+    const kept = this.#blocks.get(number);
+    if (kept !== undefined) return kept;
+    if (this.#blocks.size >= this.#maxBlocks) {
+      throw fail(
+        "ENOMEM",
+        `Cannot lay more than ${this.#maxBlocks} blocks of ${this.#blockSize} bytes over ${this.name}`,
+      );
+    }
+    const start = number * this.#blockSize;
+    const block = new Uint8Array(Math.min(this.#blockSize, this.size - start));
+    if (count < block.length) this.#base.read(block, start);
+    this.#blocks.set(number, block);
+    return block;
+  }
+
+  #checkRange(what: string, position: number, length: number): void {
+    if (position < 0 || position + length > this.size) {
+      throw fail("EIO", `${what} of ${length} bytes at ${position} is outside ${this.name}`);
+    }
+  }
+}

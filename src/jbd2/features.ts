@@ -1,0 +1,55 @@
+/**
+ * Feature bits of the journal's superblock, by the names that dumpe2fs prints. A journal with an
+ * incompatible feature that is not in the table cannot be replayed.
+ */
+
+/** s_feature_compat */
+const COMPAT = {
+  journal_checksum: 0x1,
+} as const;
+
+/** s_feature_incompat */
+const INCOMPAT = {
+  journal_incompat_revoke: 0x1,
+  journal_64bit: 0x2,
+  journal_async_commit: 0x4,
+  journal_checksum_v2: 0x8,
+  journal_checksum_v3: 0x10,
+  fast_commit: 0x20,
+} as const;
+
+export type JournalFeatureName = keyof typeof COMPAT | keyof typeof INCOMPAT;
+
+/** The feature sets of one journal. */
+export class JournalFeatures {
+  readonly #names: ReadonlySet<string>;
+  /** Names of what is on and unknown here; empty where the journal can be read. */
+  readonly unknown: readonly string[];
+
+  constructor(compat: number, incompat: number, roCompat: number) {
+    const required = [...bitNames("I", incompat, INCOMPAT), ...bitNames("R", roCompat, {})];
+    this.#names = new Set([...bitNames("C", compat, COMPAT), ...required]);
+    this.unknown = required.filter((name) => !(name in INCOMPAT));
+  }
+
+  /** True when the feature of this name is on. */
+  has(name: JournalFeatureName): boolean {
+    return this.#names.has(name);
+  }
+
+  /** Names of all features that are on. */
+  names(): string[] {
+    return [...this.#names];
+  }
+}
+
+/** `FEATURE_I18` is how the e2fsprogs print an incompatible feature of bit 18 that has no name. */
+function bitNames(set: string, bits: number, table: Record<string, number>): string[] {
+  const names: string[] = [];
+  for (let bit = 0; bit < 32; bit++) {
+    if ((bits >>> bit) % 2 === 0) continue;
+    const known = Object.entries(table).find(([, value]) => value === 2 ** bit);
+    names.push(known?.[0] ?? `FEATURE_${set}${bit}`);
+  }
+  return names;
+}

@@ -1,0 +1,50 @@
+/**
+ * What a test needs of the machine it runs on. In continuous integration (CI=true) a missing piece
+ * is a failure; elsewhere the test says what it misses, and does nothing.
+ */
+
+import { FUSE4FS } from "./mount.ts";
+
+export type Requirement = "root" | "loop" | "fuse" | "executable" | "e2fsprogs" | "gcc" | "images";
+
+/** For each piece: whether it is there, and how to call it. */
+const PIECES: Record<Requirement, { readonly words: string; readonly found: () => boolean }> = {
+  root: { words: "to be run by root", found: () => Deno.uid() === 0 },
+  loop: { words: "loop devices", found: () => exists("/dev/loop-control") },
+  fuse: { words: "/dev/fuse", found: () => exists("/dev/fuse") },
+  executable: { words: `the executable ${FUSE4FS}`, found: () => exists(FUSE4FS) },
+  e2fsprogs: { words: "mke2fs and debugfs", found: () => inPath("mke2fs") && inPath("debugfs") },
+  gcc: { words: "gcc", found: () => inPath("gcc") },
+  images: { words: "the images of e2fsprogs", found: () => exists(E2FSPROGS_IMAGES) },
+};
+
+/** Damaged file systems that e2fsprogs tests itself with. */
+export const E2FSPROGS_IMAGES =
+  new URL("../../../shared/images/e2fsprogs", import.meta.url).pathname;
+
+/**
+ * True when all pieces are there. Begin a test with
+ * `if (!requires("root", "loop")) return;`
+ */
+export function requires(...needs: readonly Requirement[]): boolean {
+  const missing = needs.filter((need) => !PIECES[need].found()).map((need) => PIECES[need].words);
+  if (missing.length === 0) return true;
+  const words = `needs ${missing.join(" and ")}`;
+  if (Deno.env.get("CI") === "true") throw new Error(words);
+  console.log(`skipped: ${words}`);
+  return false;
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function inPath(program: string): boolean {
+  const folders = (Deno.env.get("PATH") ?? "").split(":");
+  return [...folders, "/sbin", "/usr/sbin"].some((folder) => exists(`${folder}/${program}`));
+}
