@@ -103,9 +103,11 @@ function checksumRows(view: DataView, hasFeatures: boolean): Fact[] {
   ];
 }
 
+/** mke2fs(8) reserves the area before the first fast commit turns the feature on. */
 function fastCommitLength(view: DataView, features: readonly string[]): number {
-  if (!features.includes("fast_commit")) return 0;
-  return Jsb.s_num_fc_blks.get(view, 0) || JBD2_DEFAULT_FAST_COMMIT_BLOCKS;
+  const reserved = Jsb.s_num_fc_blks.get(view, 0);
+  if (reserved !== 0) return reserved;
+  return features.includes("fast_commit") ? JBD2_DEFAULT_FAST_COMMIT_BLOCKS : 0;
 }
 
 function featureNames(view: DataView): string[] {

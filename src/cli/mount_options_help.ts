@@ -37,3 +37,33 @@ export function groupedOptions(): { heading: string; group: OptionGroup; rows: M
     return { heading, group, rows: MOUNT_OPTIONS.filter((row) => row.group === group) };
   });
 }
+
+/** docs/options.md */
+export function optionsDocument(): string {
+  const sections = groupedOptions().map(({ heading, group, rows }) => {
+    const column = group === "ignored" ? "Why it has none" : "What it does";
+    const lines = rows.map((row) =>
+      `| ${code(spelling(row))} | ${row.doc.replaceAll("|", "\\|")} |`
+    );
+    return [`## ${heading}`, "", `| Option | ${column} |`, "| --- | --- |", ...lines, ""].join(
+      "\n",
+    );
+  });
+  return [
+    "# Mount options",
+    "",
+    "All options of `fuse4fs DEVICE MOUNTPOINT -o OPTION,...`. Of options that contradict each other",
+    "the last one counts; an option that is not listed here is an error. A comma or backslash inside",
+    "a value is written with a backslash before it.",
+    "",
+    "This page is made from the table in `src/mount/options.ts`: `UPDATE_DOCS=1 deno task test",
+    "tests/mount_options_test.ts` writes it anew.",
+    "",
+    ...sections,
+  ].join("\n");
+}
+
+/** Each of the spellings as code; a bar would end the cell of the table. */
+function code(spellings: string): string {
+  return spellings.split(", ").map((one) => `\`${one.replaceAll("|", "\\|")}\``).join(", ");
+}

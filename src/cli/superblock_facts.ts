@@ -3,6 +3,7 @@
  * same with -h, under its own names.
  */
 
+import { join32 } from "../disk/struct.ts";
 import { Ext4SuperBlock as Sb } from "../disk/superblock.ts";
 import type { Superblock } from "../ext4/superblock.ts";
 import type { Json } from "./json.ts";
@@ -228,7 +229,7 @@ const ROWS: readonly Row[] = [
     key: "directoryHash",
     label: "Hash of directories",
     read: ({ features }, view) =>
-      features.has("dir_index")
+      features.has("dir_index") || Sb.s_def_hash_version.get(view, 0) !== 0
         ? HASHES[Sb.s_def_hash_version.get(view, 0)] ?? "unknown"
         : undefined,
   },
@@ -474,14 +475,15 @@ function generation({ features }: Superblock): string {
   return features.has("has_journal") ? "ext3" : "ext2";
 }
 
-function freeBlocks({ features, view, clusterRatio }: Superblock): number {
+/** In blocks even with bigalloc, unlike the counts of the group descriptors. */
+function freeBlocks({ features, view }: Superblock): number {
   const high = features.has("64bit") ? Sb.s_free_blocks_count_hi.get(view, 0) : 0;
-  return (high * 2 ** 32 + Sb.s_free_blocks_count_lo.get(view, 0)) * clusterRatio;
+  return join32(Sb.s_free_blocks_count_lo.get(view, 0), high);
 }
 
 function defaultMountOptions(bits: number): string[] {
   const mode = JOURNAL_MODES[(bits >>> 5) & 3];
-  return [...names(bits, MOUNT_OPTIONS), ...(mode === "" ? [] : [mode])];
+  return [...(mode === "" ? [] : [mode]), ...names(bits, MOUNT_OPTIONS)];
 }
 
 function stateWords(state: readonly string[]): string {

@@ -7,7 +7,7 @@ import type { Device } from "../block/device.ts";
 import { OverlayDevice } from "../block/overlay_device.ts";
 import { Ext4SuperBlock as Sb } from "../disk/superblock.ts";
 import { openExternalJournal } from "../jbd2/external_journal.ts";
-import { scanFastCommit } from "../jbd2/fast_commit.ts";
+import { scanFastCommits } from "../jbd2/fast_commit.ts";
 import { type Journal, type JournalBlocks, openJournal } from "../jbd2/journal.ts";
 import { deviceTarget, recover } from "../jbd2/recovery.ts";
 import { fail, FsError } from "../sys/fs_error.ts";
@@ -31,7 +31,7 @@ export function recoverInMemory(fs: FileSystem, external: Device | undefined): D
     `${name}: replayed ${result.transactions} transactions (${result.blocks} blocks) of its journal ` +
       `in memory; the image stays as it is`,
   );
-  const fastCommits = scanFastCommit(journal, result.nextTid);
+  const fastCommits = scanFastCommits(journal, result.nextTid);
   if (fastCommits.operations.length > 0) {
     fs.log.warn(
       `${name}: ${fastCommits.operations.length} fast-committed changes are not shown: ` +

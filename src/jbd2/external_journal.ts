@@ -22,15 +22,10 @@ const MAX_LOG_BLOCK_SIZE = 6;
  * Opens the journal on a device.
  *
  * @param uuid the file system's s_journal_uuid
- * @param blockSize the file system's, which the journal must share
  * Throws FsError: EINVAL where the device is no journal, or not this one; EUCLEAN or EBADMSG where
  * it is damaged.
  */
-export function openExternalJournal(
-  device: Device,
-  uuid: Uint8Array,
-  blockSize: number,
-): Journal {
+export function openExternalJournal(device: Device, uuid: Uint8Array): Journal {
   const view = readSuperblock(device);
   const own = Sb.s_uuid.get(view, 0);
   if (!own.every((byte, index) => byte === uuid[index])) {
@@ -40,9 +35,10 @@ export function openExternalJournal(
     );
   }
   const log = Sb.s_log_block_size.get(view, 0);
-  if (log > MAX_LOG_BLOCK_SIZE || 1024 * 2 ** log !== blockSize) {
+  if (log > MAX_LOG_BLOCK_SIZE) {
     throw corrupt(`external journal ${device.name}: blocks of 2^${10 + log} bytes`);
   }
+  const blockSize = 1024 * 2 ** log;
   const journal = openJournal(deviceBlocks(device, blockSize), {
     superblockBlock: Math.floor(SUPERBLOCK_OFFSET / blockSize) + 1,
     maxBlocks: Infinity,

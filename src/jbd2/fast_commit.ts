@@ -33,6 +33,8 @@ import { badChecksum, corrupt, fail, type FsError } from "../sys/fs_error.ts";
 import type { Journal } from "./journal.ts";
 
 const EXT4_NAME_LEN = 255;
+/** Most bytes of fast commits to keep in memory; mke2fs gives them a 64th of the journal. */
+const MAX_BYTES = 256 * 2 ** 20;
 
 /** One thing that happened. Numbers are as they are on the disk: not checked against anything. */
 export type FastCommitOperation =
@@ -61,7 +63,7 @@ export type FastCommitOperation =
     readonly name: Uint8Array<ArrayBuffer>;
   }
   | {
-    /** The inode's record, as far as its fields go; its extents are not to be taken from it. */
+    /** The inode's record up to its last field: 128 bytes or more, perhaps more than fit. */
     readonly kind: "inode";
     readonly ino: number;
     readonly record: Uint8Array<ArrayBuffer>;
@@ -83,17 +85,15 @@ export interface FastCommits {
  * Reads the fast commits of a journal that needs recovery.
  *
  * @param expectedTid the transaction behind the last full commit: `nextTid` of the recovery
- * @param inodeSize bytes of an inode of the file system
  */
-export function scanFastCommits(
-  journal: Journal,
-  expectedTid: number,
-  inodeSize: number,
-): FastCommits {
-  const scan = new FastCommitScan(expectedTid, inodeSize);
+export function scanFastCommits(journal: Journal, expectedTid: number): FastCommits {
+  const scan = new FastCommitScan(expectedTid);
   const area = journal.fastCommits;
   if (area === undefined || !journal.needsRecovery) return scan;
   for (let number = area.first; number < area.end; number++) {
+    if ((number - area.first) * journal.blockSize >= MAX_BYTES) {
+      throw fail("ENOMEM", `Cannot replay more than ${MAX_BYTES} bytes of fast commits`);
+    }
     // Operations keep pieces of the block: it needs memory of its own.
     const bytes = new Uint8Array(journal.blockSize);
     journal.blocks.read(number, bytes);
@@ -108,15 +108,13 @@ class FastCommitScan implements FastCommits {
   problem: FsError | undefined;
 
   readonly #expectedTid: number;
-  readonly #inodeSize: number;
   /** Operations since the last tail. */
   #pending: FastCommitOperation[] = [];
   #crc = 0;
   #isFirstRecord = true;
 
-  constructor(expectedTid: number, inodeSize: number) {
+  constructor(expectedTid: number) {
     this.#expectedTid = expectedTid;
-    this.#inodeSize = inodeSize;
   }
 
   /** Reads the records of a block. False: the fast commits end here. */
@@ -129,7 +127,7 @@ class FastCommitScan implements FastCommits {
       const end = value + Ext4FcTl.fc_len.get(view, at);
       if (this.#isFirstRecord && tag !== EXT4_FC_TAG_HEAD) return false;
       this.#isFirstRecord = false;
-      if (end > bytes.length || !this.#isLength(tag, end - value)) {
+      if (end > bytes.length || !isPossible(tag, end - value)) {
         return this.#stop(corrupt(`journal block ${number}: fast-commit record at byte ${at}`));
       }
       if (tag === EXT4_FC_TAG_TAIL) {
@@ -143,32 +141,6 @@ class FastCommitScan implements FastCommits {
       at = end;
     }
     return true;
-  }
-
-  /** True where a value of this length is possible; false for unknown tags. */
-  #isLength(tag: number, length: number): boolean {
-    switch (tag) {
-      case EXT4_FC_TAG_HEAD:
-        return length === Ext4FcHead.byteLength;
-      case EXT4_FC_TAG_ADD_RANGE:
-        return length === Ext4FcAddRange.byteLength;
-      case EXT4_FC_TAG_DEL_RANGE:
-        return length === Ext4FcDelRange.byteLength;
-      case EXT4_FC_TAG_CREAT:
-      case EXT4_FC_TAG_LINK:
-      case EXT4_FC_TAG_UNLINK: {
-        const name = length - Ext4FcDentryInfo.byteLength;
-        return name >= 1 && name <= EXT4_NAME_LEN;
-      }
-      case EXT4_FC_TAG_INODE: {
-        const record = length - Ext4FcInode.byteLength;
-        return record >= EXT4_GOOD_OLD_INODE_SIZE && record <= this.#inodeSize;
-      }
-      case EXT4_FC_TAG_TAIL:
-        return length >= Ext4FcTail.byteLength;
-      default:
-        return tag === EXT4_FC_TAG_PAD;
-    }
   }
 
   #takeHead(view: DataView, value: number): boolean {
@@ -207,6 +179,30 @@ class FastCommitScan implements FastCommits {
   #stop(problem: FsError): false {
     if (this.commits === 0) this.problem = problem;
     return false;
+  }
+}
+
+/** True where a value of this length is possible; false for unknown tags. */
+function isPossible(tag: number, length: number): boolean {
+  switch (tag) {
+    case EXT4_FC_TAG_HEAD:
+      return length === Ext4FcHead.byteLength;
+    case EXT4_FC_TAG_ADD_RANGE:
+      return length === Ext4FcAddRange.byteLength;
+    case EXT4_FC_TAG_DEL_RANGE:
+      return length === Ext4FcDelRange.byteLength;
+    case EXT4_FC_TAG_CREAT:
+    case EXT4_FC_TAG_LINK:
+    case EXT4_FC_TAG_UNLINK: {
+      const name = length - Ext4FcDentryInfo.byteLength;
+      return name >= 1 && name <= EXT4_NAME_LEN;
+    }
+    case EXT4_FC_TAG_INODE:
+      return length >= Ext4FcInode.byteLength + EXT4_GOOD_OLD_INODE_SIZE;
+    case EXT4_FC_TAG_TAIL:
+      return length >= Ext4FcTail.byteLength;
+    default:
+      return tag === EXT4_FC_TAG_PAD;
   }
 }
 

@@ -11,6 +11,8 @@ import { type LoggedBlock, scanLog } from "./log_scan.ts";
 
 /** What a journal is replayed onto. */
 export interface ReplayTarget {
+  /** Bytes of a block. */
+  readonly blockSize: number;
   /**
    * Blocks of the device. The superblock's number would be wrong: it is in the log itself where
    * the file system was being enlarged.
@@ -23,6 +25,7 @@ export interface ReplayTarget {
 /** A replay onto a device, such as an overlay. */
 export function deviceTarget(device: Device, blockSize: number): ReplayTarget {
   return {
+    blockSize,
     blocksCount: Math.floor(device.size / blockSize),
     write: (block, bytes) => device.write(bytes, block * blockSize),
   };
@@ -56,6 +59,9 @@ export const MAX_PROBLEMS = 16;
  * written to, whenever that is.
  */
 export function recover(journal: Journal, target: ReplayTarget): RecoveryResult {
+  if (journal.blockSize !== target.blockSize) {
+    throw corrupt(`journal: blocks of ${journal.blockSize} bytes, not of ${target.blockSize}`);
+  }
   if (!journal.needsRecovery) {
     return {
       transactions: 0,

@@ -7,6 +7,7 @@ import { openLibfuse } from "../fuse/library.ts";
 import { Session } from "../fuse/session.ts";
 import type { Log } from "../sys/log.ts";
 import { Ext4Server } from "./ext4_server.ts";
+import { cannotOpen } from "./image.ts";
 import { joinOptions, kernelChecksPermissions, libfuseOptions } from "./libfuse_options.ts";
 import { handshake, serve } from "./loop.ts";
 import type { MountSettings } from "./options.ts";
@@ -35,14 +36,8 @@ export interface Mount {
  * that can be mounted, or when the kernel or libfuse refuse the mount.
  */
 export function mountAndServe(mount: Mount): void {
-  const { device, settings, log, source } = mount;
-  const fs = FileSystem.open(device, {
-    log,
-    superblockBlock: settings.superblockBlock,
-    norecovery: settings.norecovery,
-    externalJournal: mount.externalJournal,
-    cacheBytes: settings.cacheBytes,
-  });
+  const { settings, log, source } = mount;
+  const fs = openFileSystem(mount);
   for (const concern of concerns(fs)) log.warn(`${source}: ${concern}`);
   const server = new Ext4Server(fs, {
     timeouts: {
@@ -68,4 +63,19 @@ export function mountAndServe(mount: Mount): void {
   mount.ready();
   serve(session);
   log.debug(`${source}: unmounted from ${mount.mountpoint}`);
+}
+
+/** Throws ImageError: whoever mounts tells a bad image from a mount that fails. */
+function openFileSystem({ device, externalJournal, settings, log, source }: Mount): FileSystem {
+  try {
+    return FileSystem.open(device, {
+      log,
+      superblockBlock: settings.superblockBlock,
+      norecovery: settings.norecovery,
+      externalJournal,
+      cacheBytes: settings.cacheBytes,
+    });
+  } catch (error) {
+    throw cannotOpen(source, error);
+  }
 }

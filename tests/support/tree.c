@@ -34,14 +34,14 @@ struct fsuuid2 {
 
 enum {
 	CHUNK = 1 << 18,
-	/* Holes longer than this are read at their ends only. */
+	/* Holes and data longer than this are read at their ends only. */
 	LONG_HOLE = 1 << 20,
-	HOLE_SAMPLE = 1 << 16,
+	MAX_DATA = 1 << 28,
+	SAMPLE = 1 << 16,
 	/* Pieces of one file that are told apart by SEEK_DATA; the rest is read as one. */
 	MAX_PIECES = 1500,
 	SHOWN_PIECES = 12,
 };
-static const off_t MAX_REST = 1 << 28;
 
 /* Inodes of several links that were described under their first name. */
 static struct seen {
@@ -150,12 +150,13 @@ static uint64_t sum_range(int fd, off_t from, off_t to, uint64_t sum, int *error
 	return sum;
 }
 
-static uint64_t sum_hole(int fd, off_t from, off_t to, uint64_t sum, int *error)
+/* A range longer than `most` is read at its ends only. */
+static uint64_t sum_within(int fd, off_t from, off_t to, off_t most, uint64_t sum, int *error)
 {
-	if (to - from <= LONG_HOLE)
+	if (to - from <= most)
 		return sum_range(fd, from, to, sum, error);
-	sum = sum_range(fd, from, from + HOLE_SAMPLE, sum, error);
-	return *error ? 0 : sum_range(fd, (to - HOLE_SAMPLE) & ~7, to, sum, error);
+	sum = sum_range(fd, from, from + SAMPLE, sum, error);
+	return *error ? 0 : sum_range(fd, (to - SAMPLE) & ~7, to, sum, error);
 }
 
 /* Where the data are (SEEK_DATA and SEEK_HOLE), and a sum over all content. */
@@ -175,7 +176,7 @@ static void print_content(int fd, off_t size)
 		}
 		if (data < 0)
 			data = size;
-		sum = sum_hole(fd, position & ~7, data, sum, &error);
+		sum = sum_within(fd, position & ~7, data, LONG_HOLE, sum, &error);
 		if (error || data == size)
 			break;
 		hole = lseek(fd, data, SEEK_HOLE);
@@ -183,15 +184,15 @@ static void print_content(int fd, off_t size)
 			error = errno;
 			break;
 		}
-		sum = sum_range(fd, data & ~7, hole, sum, &error);
+		sum = sum_within(fd, data & ~7, hole, MAX_DATA, sum, &error);
 		map += mix(data, hole);
 		if (pieces < SHOWN_PIECES)
 			sprintf(shown + strlen(shown), ",%jd-%jd", (intmax_t)data, (intmax_t)hole);
 		pieces++;
 		position = hole;
 	}
-	if (!error && pieces == MAX_PIECES && size - position <= MAX_REST)
-		sum = sum_range(fd, position & ~7, size, sum, &error);
+	if (!error && pieces == MAX_PIECES)
+		sum = sum_within(fd, position & ~7, size, MAX_DATA, sum, &error);
 	if (error) {
 		errno = error;
 		print_error("data");
