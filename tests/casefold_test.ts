@@ -129,7 +129,7 @@ Deno.test("foldName: no form longer than the kernel's buffer", () => {
 });
 
 Deno.test("isValidUtf8: agrees with the standard's decoder", () => {
-  const random = new Random(12_1_0);
+  const random = new Random(0x3629);
   const decoder = new TextDecoder("utf-8", { fatal: true });
   const pieces = [
     0x41,
@@ -211,14 +211,15 @@ Deno.test("foldName: like debugfs for names of chance, whole and with stray byte
 });
 
 Deno.test("foldName: composing or decomposing a name first makes no difference", () => {
-  // Stray bytes aside: the runtime's tables are newer, but what they say of old characters stays.
+  // The runtime's tables are newer, but what they say of old characters stays.
   const random = new Random(0x12c0);
+  const codePoints = [...KINDS.changed, ...KINDS.mark];
   for (let round = 0; round < 2000; round++) {
-    const text = Array.from({ length: 1 + random.below(12) }, () => {
-      const codePoint = random.pick([...KINDS.changed, ...KINDS.mark]);
-      // This mark becomes a letter, so its place among other marks matters.
-      return codePoint === 0x345 ? "" : String.fromCodePoint(codePoint);
-    }).join("");
+    const text = Array.from(
+      { length: 1 + random.below(12) },
+      () => String.fromCodePoint(random.pick(codePoints)),
+    ).join("");
+    // This mark becomes a letter, so its place among other marks matters.
     if (text.normalize("NFD").includes("\u0345")) continue;
     const folded = foldName(bytes(text));
     assert.deepEqual(foldName(bytes(text.normalize("NFC"))), folded, text);

@@ -10,6 +10,7 @@ interface Info {
   readonly features: readonly string[];
   readonly state: readonly string[];
   readonly journal: { readonly [key: string]: unknown } | null;
+  readonly mmp: { readonly [key: string]: unknown } | null;
 }
 
 type Read = (info: Info) => unknown;
@@ -116,6 +117,18 @@ const FIELDS: Record<string, readonly [(value: string) => unknown, Read]> = {
   "Journal start": [number, (info) => info.journal?.start],
   "Journal checksum type": [String, (info) => info.journal?.checksumType],
   "Journal checksum": [String, (info) => info.journal?.checksum],
+
+  "MMP_block": [() => true, (info) => info.mmp !== null],
+  "mmp_magic": [() => true, (info) => info.mmp?.error === undefined],
+  "mmp_check_interval": [number, (info) => info.mmp?.checkIntervalSeconds],
+  "mmp_sequence": [String, (info) => info.mmp?.sequence],
+  "mmp_update_date": [time, (info) => info.mmp?.updated],
+  "mmp_update_time": [
+    (value) => Number(value) * 1000,
+    (info) => Date.parse(String(info.mmp?.updated)),
+  ],
+  "mmp_node_name": [String, (info) => info.mmp?.nodeName],
+  "mmp_device_name": [String, (info) => info.mmp?.deviceName],
 };
 
 /** dumpe2fs rounds these. */
@@ -160,7 +173,7 @@ async function compare(image: string): Promise<void> {
   let compared = 0;
   for (const line of stdout.split("\n").filter((line) => line !== "")) {
     const colon = line.indexOf(":");
-    const label = line.slice(0, colon);
+    const label = line.slice(0, colon).trim();
     const value = line.slice(colon + 1).trim();
     if (label in ROUNDED) {
       assert.ok(ROUNDED[label](info) !== undefined, label);

@@ -9,7 +9,7 @@
  * PT_LOAD. What the stub does is told in entry_stub.c.
  */
 
-import { struct, u16, u32, u64, bytes } from "../../src/disk/struct.ts";
+import { bytes, struct, u16, u32, u64 } from "../../src/disk/struct.ts";
 
 const Elf64Ehdr = struct("Elf64_Ehdr", 64, {
   e_ident: bytes(16),

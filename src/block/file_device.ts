@@ -54,10 +54,14 @@ export class FileDevice implements Device {
 
   read(buffer: Uint8Array<ArrayBuffer>, position: number): void {
     this.#checkRange("Read", position, buffer.length);
-    const count = this.#transfer("read", position, () =>
-      this.#direct
-        ? this.#readAligned(buffer, this.#offset + position)
-        : libc.preadFully(this.fd, buffer, this.#offset + position));
+    const count = this.#transfer(
+      "read",
+      position,
+      () =>
+        this.#direct
+          ? this.#readAligned(buffer, this.#offset + position)
+          : libc.preadFully(this.fd, buffer, this.#offset + position),
+    );
     if (count < buffer.length) {
       throw fail("EIO", `${this.name} ended at byte ${position + count}, inside a read`);
     }

@@ -1,43 +1,56 @@
 /** `fuse4fs info`: what the superblock and the journal of a file system say. */
 
-import type { FileSystem } from "../ext4/filesystem.ts";
 import { printable } from "../mount/log_sink.ts";
 import { type ImageCommandOptions, withFileSystem } from "./image_access.ts";
 import { journalFacts } from "./journal_facts.ts";
 import { type Json, type JsonObject, printJson } from "./json.ts";
+import { mmpFacts } from "./mmp_facts.ts";
 import { printLine } from "./output.ts";
 import { type Fact, superblockFacts } from "./superblock_facts.ts";
 
 const LABEL_WIDTH = 28;
 
 export function info(image: string, options: ImageCommandOptions): void {
-  // What the journal would change is none of the disk's business here: tell what is there.
   withFileSystem(image, options, (fs) => {
-    const superblock = superblockFacts(fs.superblock);
-    const journal = journalFacts(fs);
-    if (options.json) printJson(infoJson(superblock, journal));
-    else printInfo(fs, superblock, journal);
+    const facts: Facts = {
+      superblock: superblockFacts(fs.superblock),
+      journal: journalFacts(fs),
+      mmp: mmpFacts(fs),
+    };
+    if (options.json) printJson(infoJson(facts));
+    else printInfo(fs.device.name, facts);
   });
 }
 
-function infoJson(superblock: readonly Fact[], journal: readonly Fact[] | undefined): JsonObject {
-  return { ...object(superblock), journal: journal === undefined ? null : object(journal) };
+/** The superblock, and the structures that a file system may have besides. */
+interface Facts {
+  readonly superblock: readonly Fact[];
+  readonly journal: readonly Fact[] | undefined;
+  readonly mmp: readonly Fact[] | undefined;
 }
 
-function object(facts: readonly Fact[]): JsonObject {
-  return Object.fromEntries(facts.map(({ key, value }) => [key, value]));
+function infoJson({ superblock, journal, mmp }: Facts): JsonObject {
+  return { ...object(superblock), journal: object(journal), mmp: object(mmp) };
 }
 
-function printInfo(
-  fs: FileSystem,
-  superblock: readonly Fact[],
-  journal: readonly Fact[] | undefined,
-): void {
-  printLine(fs.device.name);
-  superblock.forEach(printFact);
-  if (journal === undefined) return;
-  printLine("Journal");
-  journal.forEach(printFact);
+function object(facts: readonly Fact[]): JsonObject;
+function object(facts: readonly Fact[] | undefined): JsonObject | null;
+function object(facts: readonly Fact[] | undefined): JsonObject | null {
+  return facts === undefined
+    ? null
+    : Object.fromEntries(facts.map(({ key, value }) => [key, value]));
+}
+
+function printInfo(name: string, { superblock, journal, mmp }: Facts): void {
+  printSection(name, superblock);
+  printSection("Journal", journal);
+  printSection("Multiple mount protection", mmp);
+}
+
+function printSection(heading: string, facts: readonly Fact[] | undefined): void {
+  if (facts === undefined) return;
+  printLine(heading);
+  facts.forEach(printFact);
 }
 
 function printFact({ label, value, words }: Fact): void {

@@ -6,7 +6,8 @@ import { Ext4SuperBlock as Sb } from "../disk/superblock.ts";
 import { readRaw } from "../ext4/file.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
 import { FsError } from "../sys/fs_error.ts";
-import { type Fact, uuidText } from "./superblock_facts.ts";
+import type { Fact } from "./superblock_facts.ts";
+import { uuidText } from "./superblock_values.ts";
 
 /** Features that only journals have, by set and bit. */
 const COMPAT: readonly Feature[] = [[0x1, "journal_checksum"]];

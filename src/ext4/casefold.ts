@@ -28,13 +28,13 @@ const MAX_FOLDED_LENGTH = 4095;
  * name that is no UTF-8.
  */
 export function foldName(name: Uint8Array): Uint8Array | undefined {
-  let clean = true;
+  let hasUpperCase = false;
   for (let at = 0; at < name.length; at++) {
     const byte = name[at];
     if (byte >= 0x80) return (folder ??= new Folder()).fold(name);
-    if (isUpperCase(byte)) clean = false;
+    hasUpperCase ||= isUpperCase(byte);
   }
-  return clean ? name : name.map((byte) => isUpperCase(byte) ? byte + 0x20 : byte);
+  return hasUpperCase ? lowerCase(name) : name;
 }
 
 /** True for two names of which a casefolded directory can have only one. */
@@ -59,6 +59,15 @@ export function isValidUtf8(name: Uint8Array): boolean {
 
 function isUpperCase(byte: number): boolean {
   return byte >= 0x41 && byte <= 0x5a;
+}
+
+function lowerCase(name: Uint8Array): Uint8Array {
+  const folded = new Uint8Array(name.length);
+  for (let at = 0; at < name.length; at++) {
+    const byte = name[at];
+    folded[at] = isUpperCase(byte) ? byte + 0x20 : byte;
+  }
+  return folded;
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {

@@ -1,11 +1,7 @@
 /** What a user should know about a file system before trusting what it shows. */
 
 import { EXT4_MMP_SEQ_CLEAN, MmpStruct } from "../disk/mmp.ts";
-import {
-  EXT4_ERROR_FS,
-  EXT4_VALID_FS,
-  Ext4SuperBlock as Sb,
-} from "../disk/superblock.ts";
+import { EXT4_ERROR_FS, EXT4_VALID_FS, Ext4SuperBlock as Sb } from "../disk/superblock.ts";
 import { FsError } from "../sys/fs_error.ts";
 import type { FileSystem } from "./filesystem.ts";
 import { listOrphans } from "./orphans.ts";

@@ -118,7 +118,11 @@ function* listInOrder(fs: FileSystem, dir: Inode, position: number): Generator<D
 }
 
 /** The chains of a directory that hold positions at or behind `position`. */
-export function* directoryChains(fs: FileSystem, dir: Inode, position: number): Generator<PlacedChain> {
+export function* directoryChains(
+  fs: FileSystem,
+  dir: Inode,
+  position: number,
+): Generator<PlacedChain> {
   if (dir.hasInlineData) {
     yield* inlineDirectory(fs, dir);
     return;

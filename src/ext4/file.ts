@@ -121,7 +121,11 @@ function dataSources(
 /** A piece of a file: `length` bytes at a byte of the device, or in memory. */
 type DataRun =
   | { readonly device: number; readonly length: number }
-  | { readonly device: undefined; readonly bytes: Uint8Array<ArrayBuffer>; readonly length: number };
+  | {
+    readonly device: undefined;
+    readonly bytes: Uint8Array<ArrayBuffer>;
+    readonly length: number;
+  };
 
 function dataRun(fs: FileSystem, inode: Inode, position: number, length: number): DataRun {
   if (inode.hasInlineData) {

@@ -83,7 +83,9 @@ export class HashTree {
       throw this.#damage(`${levels} levels`, block);
     }
     const infoLength = DxRootInfo.info_length.get(view, DX_ROOT_INFO_OFFSET);
-    if (infoLength !== DxRootInfo.byteLength) throw this.#damage(`info length ${infoLength}`, block);
+    if (infoLength !== DxRootInfo.byteLength) {
+      throw this.#damage(`info length ${infoLength}`, block);
+    }
     const at = DX_ROOT_INFO_OFFSET + DxRootInfo.byteLength;
     this.#root = this.#node(block, at, levels, fs.blockSize - at);
   }
@@ -102,7 +104,8 @@ export class HashTree {
 
   *#leavesBelow(node: IndexNode, hash: number): Generator<IndexedLeaf> {
     for (let entry = lastEntryUpTo(node, hash); entry < node.count; entry++) {
-      const fileBlock = DxEntry.block.get(node.view, node.at + entry * DxEntry.byteLength) & BLOCK_MASK;
+      const fileBlock = DxEntry.block.get(node.view, node.at + entry * DxEntry.byteLength) &
+        BLOCK_MASK;
       if (node.level === 0) {
         yield { fileBlock, hash: hashAt(node, entry) };
       } else {

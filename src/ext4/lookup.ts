@@ -70,7 +70,9 @@ export function entryInode(fs: FileSystem, dir: Inode, ino: number): Inode {
   }
   const reserved = ino < fs.superblock.firstInode && ino !== EXT4_ROOT_INO;
   if (reserved || inode.hasFlag(EXT4_EA_INODE_FL)) {
-    throw corrupt(`directory ${dir.ino}: an entry names an inode of the file system's own`, { ino });
+    throw corrupt(`directory ${dir.ino}: an entry names an inode of the file system's own`, {
+      ino,
+    });
   }
   return inode;
 }

@@ -6,7 +6,7 @@
 import { EXT4_XATTR_INDEX_POSIX_ACL_ACCESS } from "../disk/xattr.ts";
 import type { FileSystem } from "./filesystem.ts";
 import type { Inode } from "./inode.ts";
-import { AclTag, type AclEntry, parseAcl } from "./posix_acl.ts";
+import { type AclEntry, AclTag, parseAcl } from "./posix_acl.ts";
 import { diskXattr } from "./xattr.ts";
 
 /** As access(2): R_OK 4, W_OK 2, X_OK 1. */

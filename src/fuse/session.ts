@@ -14,7 +14,14 @@ import { cString, setNonBlocking, write } from "../sys/libc.ts";
 import type { Log } from "../sys/log.ts";
 import type { Handlers } from "./handlers.ts";
 import type { Libfuse } from "./library.ts";
-import { type Context, DESTROY_SLOT, errnoOf, INIT_SLOT, OPERATIONS, SLOT_COUNT } from "./operations.ts";
+import {
+  type Context,
+  DESTROY_SLOT,
+  errnoOf,
+  INIT_SLOT,
+  OPERATIONS,
+  SLOT_COUNT,
+} from "./operations.ts";
 import { Replies } from "./reply.ts";
 import { Request } from "./request.ts";
 import { FUSE_STATX, FuseInHeader, FuseOutHeader } from "./wire.ts";

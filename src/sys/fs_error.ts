@@ -4,7 +4,7 @@
  * Only src/fuse turns an FsError into the errno of a reply, and only src/cli into an exit code.
  */
 
-import { Errno, errnoName, type ErrnoName } from "./errno.ts";
+import { Errno, type ErrnoName, errnoName } from "./errno.ts";
 
 /** Where on the disk an error was met, for the log line. */
 export interface DiskPlace {

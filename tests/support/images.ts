@@ -268,6 +268,8 @@ export async function debugfs(image: string, commands: readonly string[] = []): 
   const { stderr } = await run("debugfs", ["-w", "-f", "/dev/stdin", image], {
     input: commands.join("\n") + "\n",
   });
-  const complaints = stderr.split("\n").filter((line) => line !== "" && !/^debugfs [0-9]/.test(line));
+  const complaints = stderr.split("\n").filter((line) =>
+    line !== "" && !/^debugfs [0-9]/.test(line)
+  );
   if (complaints.length > 0) throw new Error(`debugfs ${image}: ${complaints.join("\n")}`);
 }

@@ -3,13 +3,7 @@
  * system calls. What a configuration cannot hold is left out by its {@linkcode Contents}.
  */
 
-import {
-  S_IFBLK,
-  S_IFCHR,
-  S_IFIFO,
-  S_IFREG,
-  S_IFSOCK,
-} from "../../src/sys/stat.ts";
+import { S_IFBLK, S_IFCHR, S_IFIFO, S_IFREG, S_IFSOCK } from "../../src/sys/stat.ts";
 import {
   chmod,
   ioctlOn,

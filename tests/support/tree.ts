@@ -84,7 +84,9 @@ export function compareTrees(
     }
   }
   for (const path of actual.keys()) {
-    if (!expected.has(path) && !(options.partial && path === "%")) differences.push(`${path}: not expected`);
+    if (!expected.has(path) && !(options.partial && path === "%")) {
+      differences.push(`${path}: not expected`);
+    }
   }
   const limit = options.limit ?? 40;
   if (differences.length <= limit) return differences;
