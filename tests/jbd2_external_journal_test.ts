@@ -74,7 +74,26 @@ Deno.test("openExternalJournal: refuses the journal of another file system", asy
   assert.throws(() => openExternalJournal(device, uuid), /the journal of 0 file systems/);
 });
 
-Deno.test("openExternalJournal: refuses a file system, and a damaged superblock", async () => {
+Deno.test("openExternalJournal: refuses a damaged superblock", async () => {
+  if (!requires("e2fsprogs")) return;
+  using folder = new TempDir();
+  const log = folder.join("log");
+  await run("mke2fs", ["-q", "-F", "-b", "4096", "-O", "journal_dev", log, "2048"]);
+  const sound = Deno.readFileSync(log);
+  const uuid = sound.slice(1024 + 104, 1024 + 120);
+  const damages: [number, number, RegExp][] = [
+    [1024 + 24, 7, /blocks of 2\^17 bytes|superblock of the external journal/],
+    [4096, 0, /journal superblock: magic/],
+    [4096 + 12 + 3, 1, /journal superblock/],
+  ];
+  for (const [at, value, message] of damages) {
+    const device = new MemoryDevice(sound.slice(), "log", true);
+    device.bytes[at] = value;
+    assert.throws(() => openExternalJournal(device, uuid), message);
+  }
+});
+
+Deno.test("openExternalJournal: refuses a file system", async () => {
   if (!requires("e2fsprogs")) return;
   using folder = new TempDir();
   const image = folder.join("image");

@@ -11,7 +11,7 @@ import {
   blockSizeOf,
   differingBlocks,
   dumpJournal,
-  journalSuperblockBlock,
+  journalBlock,
   memoryBlocks,
   replay,
   replayByE2fsck,
@@ -125,7 +125,7 @@ async function checkReplay(path: string, config: Expectation, seen: Seen): Promi
   const { result, bytes } = replay(image, log);
   assert.deepEqual(result.problems, []);
   assert.ok(result.transactions > 0 && result.blocks > 0, "nothing was replayed");
-  const superblock = await journalSuperblockBlock(path);
+  const superblock = await journalBlock(path, 0);
   const expected = await replayByE2fsck(path);
   assert.deepEqual(differingBlocks(bytes, expected, SET_BY_E2FSCK, [superblock]), []);
 
@@ -139,7 +139,7 @@ async function checkReplay(path: string, config: Expectation, seen: Seen): Promi
 async function checkAgainstKernel(path: string, folder: TempDir): Promise<void> {
   const image = Deno.readFileSync(path);
   const { bytes } = replay(image, await dumpJournal(path));
-  const superblock = await journalSuperblockBlock(path);
+  const superblock = await journalBlock(path, 0);
   {
     // mount(8) would make a loop device for reading alone.
     await using device = await attachLoop(path);

@@ -5,12 +5,11 @@
  */
 
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { describeByDebugfs } from "./support/debugfs.ts";
 import { CONFIGS, type ImageConfig, makeImage } from "./support/images.ts";
 import { mountFuse4fs, mountKernel } from "./support/mount.ts";
 import { requires } from "./support/requirements.ts";
-import { TempDir } from "./support/run.ts";
+import { digestOf, TempDir } from "./support/run.ts";
 import { compareTrees, describeTree, type Tree } from "./support/tree.ts";
 
 /** What FUSE has no way to tell: the time of creation, and the UUID by the ioctl of the VFS. */
@@ -58,14 +57,4 @@ function assertKnown(tree: Tree): void {
       assert.ok(!value.startsWith("!") || value === "!ENOKEY", `${path}: ${name}: ${value}`);
     }
   }
-}
-
-function digestOf(path: string): string {
-  const hash = createHash("sha1");
-  using file = Deno.openSync(path);
-  const buffer = new Uint8Array(2 ** 22);
-  for (let count = file.readSync(buffer); count !== null; count = file.readSync(buffer)) {
-    hash.update(buffer.subarray(0, count));
-  }
-  return hash.digest("hex");
 }

@@ -53,9 +53,12 @@ static const char deno_arguments[] =
 /* What goes in front of the user's environment. */
 static const char deno_environment[] =
 	"DENO_NO_UPDATE_CHECK=1\0"
-	"DENO_NO_PACKAGE_JSON=1\0";
+	"DENO_NO_PACKAGE_JSON=1\0"
+	/* Nowhere: Deno then keeps its caches in memory and leaves the user's home alone. */
+	"DENO_DIR=/dev/null/none\0";
 
 #define MEMFD_NAME "fuse4fs"
+#define MFD_CLOEXEC 1
 
 /* Where the new stack lies, ready to be copied, and where to go on with it. */
 struct result {
@@ -183,7 +186,7 @@ static word bundle_file(void)
 {
 	const char *from = (const char *)&payload + payload.bundle;
 	word left = payload.bundle_size;
-	long fd = system_call(SYS_memfd_create, (word)MEMFD_NAME, 0, 0, 0, 0, 0);
+	long fd = system_call(SYS_memfd_create, (word)MEMFD_NAME, MFD_CLOEXEC, 0, 0, 0, 0);
 
 	if (fd < 0)
 		give_up("fuse4fs: Cannot make a file in memory (memfd_create)\n");

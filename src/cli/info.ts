@@ -1,7 +1,13 @@
 /** `fuse4fs info`: what the superblock and the journal of a file system say. */
 
-import { printable } from "../mount/log_sink.ts";
-import { type ImageCommandOptions, withFileSystem } from "./image_access.ts";
+import type { Device } from "../block/device.ts";
+import { FileSystem } from "../ext4/filesystem.ts";
+import { findSuperblock } from "../ext4/superblock_search.ts";
+import { cannotOpen, openImage } from "../mount/image.ts";
+import { LogSink, printable } from "../mount/log_sink.ts";
+import { FsError } from "../sys/fs_error.ts";
+import { SILENT } from "../sys/log.ts";
+import type { ImageCommandOptions } from "./image_access.ts";
 import { journalFacts } from "./journal_facts.ts";
 import { type Json, type JsonObject, printJson } from "./json.ts";
 import { mmpFacts } from "./mmp_facts.ts";
@@ -10,16 +16,36 @@ import { type Fact, superblockFacts } from "./superblock_facts.ts";
 
 const LABEL_WIDTH = 28;
 
+/**
+ * Tells what is on the disk, without what a dirty journal would change, as dumpe2fs does. It also
+ * tells of file systems that cannot be read any further, and why.
+ */
 export function info(image: string, options: ImageCommandOptions): void {
-  withFileSystem(image, options, (fs) => {
-    const facts: Facts = {
-      superblock: superblockFacts(fs.superblock),
-      journal: journalFacts(fs),
-      mmp: mmpFacts(fs),
-    };
+  const device = openImage(image, options);
+  try {
+    const facts = readFacts(device, options);
     if (options.json) printJson(infoJson(facts));
-    else printInfo(fs.device.name, facts);
-  });
+    else printInfo(image, facts);
+  } catch (error) {
+    throw cannotOpen(image, error);
+  } finally {
+    device.close();
+  }
+}
+
+function readFacts(device: Device, options: ImageCommandOptions): Facts {
+  const log = new LogSink(false);
+  const { superblock } = findSuperblock(device, options.sb, log);
+  const facts = superblockFacts(superblock);
+  try {
+    const superblockBlock = options.sb;
+    const fs = FileSystem.open(device, { log: SILENT, superblockBlock, norecovery: true });
+    return { superblock: facts, journal: journalFacts(fs), mmp: mmpFacts(fs) };
+  } catch (error) {
+    if (!(error instanceof FsError)) throw error;
+    log.warn(`${device.name} cannot be mounted: ${error.message}`);
+    return { superblock: facts, journal: undefined, mmp: undefined };
+  }
 }
 
 /** The superblock, and the structures that a file system may have besides. */

@@ -119,9 +119,7 @@ function legacyHash(name: Uint8Array, sign: number): number {
  */
 function fillWords(name: Uint8Array, from: number, count: number, sign: number): void {
   const left = name.length - from;
-  // A name of over 255 bytes, which folding can make, runs over into the next byte.
-  const pair = left | (left << 8);
-  const padding = pair | (pair << 16);
+  const padding = Math.imul(left, 0x01010101);
   const end = from + Math.min(left, count * 4);
   for (let word = 0, at = from; word < count; word++) {
     let value = padding;

@@ -13,7 +13,7 @@
  */
 
 import { fail } from "../sys/fs_error.ts";
-import { close, dup2, O_RDWR, open } from "../sys/libc.ts";
+import { close, dup2, isCloseOnExec, O_RDWR, open } from "../sys/libc.ts";
 
 /** In the environment of a child that is to serve. */
 const MARK = "FUSE4FS_BACKGROUND";
@@ -102,6 +102,7 @@ export class BackgroundServer {
     if (Deno.env.get(MARK) === undefined) return undefined;
     // Programs that the server starts are none of the parent's children.
     Deno.env.delete(MARK);
+    closeInherited();
     return new BackgroundServer();
   }
 
@@ -111,9 +112,7 @@ export class BackgroundServer {
    */
   ready(): void {
     this.#report({ ready: true });
-    const none = open("/dev/null", O_RDWR);
-    for (const standard of [0, 1, 2]) dup2(none, standard);
-    if (none > 2) close(none);
+    letGoOfStandardStreams();
     Deno.chdir("/");
   }
 
@@ -130,6 +129,40 @@ export class BackgroundServer {
     } catch (error) {
       throw fail("EPIPE", `Nobody waits for the server: ${words(error)}`);
     }
+  }
+}
+
+/**
+ * Puts /dev/null in the place of stdin, stdout and stderr, and of the copies that Deno keeps of
+ * them and does not give up by itself: as long as one is open, whoever reads the parent's output
+ * waits for more.
+ */
+function letGoOfStandardStreams(): void {
+  const none = open("/dev/null", O_RDWR);
+  const streams = new Set([0, 1, 2].map(descriptorTarget));
+  for (const descriptor of openDescriptors()) {
+    if (descriptor <= 2 || streams.has(descriptorTarget(descriptor))) dup2(none, descriptor);
+  }
+  if (none > 2) close(none);
+}
+
+/** Closes what came from the parent's parents. Deno's own descriptors are close-on-exec, ours too. */
+function closeInherited(): void {
+  for (const descriptor of openDescriptors()) {
+    if (descriptor > 2 && !isCloseOnExec(descriptor)) close(descriptor);
+  }
+}
+
+function openDescriptors(): number[] {
+  return [...Deno.readDirSync("/proc/self/fd")].map(({ name }) => Number(name));
+}
+
+/** `/dev/pts/0`, `pipe:[4711]`; undefined for one that has been closed since it was listed. */
+function descriptorTarget(descriptor: number): string | undefined {
+  try {
+    return Deno.readLinkSync(`/proc/self/fd/${descriptor}`);
+  } catch {
+    return undefined;
   }
 }
 

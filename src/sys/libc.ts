@@ -274,6 +274,15 @@ export function memoryFile(name: string, bytes: Uint8Array<ArrayBuffer>): {
   return { fd, path: `/proc/self/fd/${fd}` };
 }
 
+const F_GETFD = 1;
+const FD_CLOEXEC = 1;
+
+/** True when a descriptor does not outlive execve(2); also true when it is not open. */
+export function isCloseOnExec(fd: number): boolean {
+  const flags = libc().fcntl(fd, F_GETFD, 0n);
+  return flags < 0 || (flags & FD_CLOEXEC) !== 0;
+}
+
 const F_GETFL = 3;
 const F_SETFL = 4;
 

@@ -256,7 +256,7 @@ async function populateByKernel(
 ): Promise<void> {
   if (config.tune2fs?.join().includes("hash_alg")) await run("tune2fs", [...config.tune2fs, image]);
   const dir = `${folder}/${config.name}.populated`;
-  Deno.mkdirSync(dir);
+  Deno.mkdirSync(dir, { recursive: true });
   const options = config.populateOptions ?? "user_xattr,acl";
   await using mounted = await mountKernel(image, dir, options);
   populate(mounted.dir, config.contents);

@@ -29,9 +29,9 @@ export async function dumpJournal(image: string): Promise<Uint8Array<ArrayBuffer
   return Deno.readFileSync(path);
 }
 
-/** First block of an image's journal inode: the journal's superblock. */
-export async function journalSuperblockBlock(image: string): Promise<number> {
-  const { stdout } = await run("debugfs", ["-R", "bmap <8> 0", image]);
+/** File-system block of an image's journal block; that of 0 is the journal's superblock. */
+export async function journalBlock(image: string, number: number): Promise<number> {
+  const { stdout } = await run("debugfs", ["-R", `bmap <8> ${number}`, image]);
   return Number(stdout.trim());
 }
 

@@ -5,7 +5,16 @@
 
 import { FUSE4FS } from "./mount.ts";
 
-export type Requirement = "root" | "loop" | "fuse" | "executable" | "e2fsprogs" | "gcc" | "images";
+export type Requirement =
+  | "root"
+  | "loop"
+  | "fuse"
+  | "executable"
+  | "e2fsprogs"
+  | "gcc"
+  | "images"
+  | "sfdisk"
+  | "acl";
 
 /** For each piece: whether it is there, and how to call it. */
 const PIECES: Record<Requirement, { readonly words: string; readonly found: () => boolean }> = {
@@ -15,6 +24,8 @@ const PIECES: Record<Requirement, { readonly words: string; readonly found: () =
   executable: { words: `the executable ${FUSE4FS}`, found: () => exists(FUSE4FS) },
   e2fsprogs: { words: "mke2fs and debugfs", found: () => inPath("mke2fs") && inPath("debugfs") },
   gcc: { words: "gcc", found: () => inPath("gcc") },
+  sfdisk: { words: "sfdisk", found: () => inPath("sfdisk") },
+  acl: { words: "setfacl and getfattr", found: () => inPath("setfacl") && inPath("getfattr") },
   images: { words: "the images of e2fsprogs", found: () => exists(E2FSPROGS_IMAGES) },
 };
 

@@ -1,5 +1,7 @@
 /** Running other programs, and folders that go away with the test. */
 
+import { createHash } from "node:crypto";
+
 export interface RunOptions {
   /** Text for standard input. */
   readonly input?: string;
@@ -91,4 +93,15 @@ async function compile(name: string): Promise<string> {
   globalThis.addEventListener("unload", () => Deno.removeSync(folder, { recursive: true }));
   await run("gcc", ["-O2", "-Wall", "-Werror", "-o", executable, source]);
   return executable;
+}
+
+/** A digest over all bytes of a file, to tell whether it was changed. */
+export function digestOf(path: string): string {
+  const hash = createHash("sha1");
+  using file = Deno.openSync(path);
+  const buffer = new Uint8Array(2 ** 22);
+  for (let count = file.readSync(buffer); count !== null; count = file.readSync(buffer)) {
+    hash.update(buffer.subarray(0, count));
+  }
+  return hash.digest("hex");
 }

@@ -159,46 +159,53 @@ static uint64_t sum_within(int fd, off_t from, off_t to, off_t most, uint64_t su
 	return *error ? 0 : sum_range(fd, (to - SAMPLE) & ~7, to, sum, error);
 }
 
-/* Where the data are (SEEK_DATA and SEEK_HOLE), and a sum over all content. */
+/*
+ * Where the data are (SEEK_DATA and SEEK_HOLE), and a sum over all content. All seeking comes
+ * before the first read: ext4 takes cached pages of unwritten extents for data.
+ */
 static void print_content(int fd, off_t size)
 {
+	static struct {
+		off_t data, hole;
+	} piece[MAX_PIECES];
 	uint64_t sum = 0, map = 0;
 	off_t position = 0;
-	int pieces = 0, error = 0;
-	char shown[SHOWN_PIECES * 48] = "";
+	int count = 0, error = 0;
 
-	while (position < size && pieces < MAX_PIECES && !error) {
-		off_t data = lseek(fd, position, SEEK_DATA), hole;
+	while (position < size && count < MAX_PIECES && !error) {
+		off_t data = lseek(fd, position, SEEK_DATA), hole = -1;
 
-		if (data < 0 && errno != ENXIO) {
-			error = errno;
+		if (data < 0 && errno == ENXIO)
 			break;
-		}
-		if (data < 0)
-			data = size;
-		sum = sum_within(fd, position & ~7, data, LONG_HOLE, sum, &error);
-		if (error || data == size)
-			break;
-		hole = lseek(fd, data, SEEK_HOLE);
+		if (data >= 0)
+			hole = lseek(fd, data, SEEK_HOLE);
 		if (hole < 0) {
 			error = errno;
 			break;
 		}
-		sum = sum_within(fd, data & ~7, hole, MAX_DATA, sum, &error);
+		piece[count].data = data;
+		piece[count].hole = hole;
 		map += mix(data, hole);
-		if (pieces < SHOWN_PIECES)
-			sprintf(shown + strlen(shown), ",%jd-%jd", (intmax_t)data, (intmax_t)hole);
-		pieces++;
+		count++;
 		position = hole;
 	}
-	if (!error && pieces == MAX_PIECES)
-		sum = sum_within(fd, position & ~7, size, MAX_DATA, sum, &error);
+	position = 0;
+	for (int i = 0; i < count && !error; i++) {
+		sum = sum_within(fd, position & ~7, piece[i].data, LONG_HOLE, sum, &error);
+		sum = sum_within(fd, piece[i].data & ~7, piece[i].hole, MAX_DATA, sum, &error);
+		position = piece[i].hole;
+	}
+	if (!error && position < size)
+		sum = sum_within(fd, position & ~7, size,
+				 count < MAX_PIECES ? LONG_HOLE : MAX_DATA, sum, &error);
 	if (error) {
 		errno = error;
 		print_error("data");
 		return;
 	}
-	printf("\tdata=%016" PRIx64 "\tmap=%d:%016" PRIx64 "%s", sum, pieces, map, shown);
+	printf("\tdata=%016" PRIx64 "\tmap=%d:%016" PRIx64, sum, count, map);
+	for (int i = 0; i < count && i < SHOWN_PIECES; i++)
+		printf(",%jd-%jd", (intmax_t)piece[i].data, (intmax_t)piece[i].hole);
 }
 
 static void print_ioctls(int fd)
@@ -268,6 +275,11 @@ static int seen_before(ino_t ino)
 	added->next = *slot;
 	*slot = added;
 	return 0;
+}
+
+static int is_dot(const char *name)
+{
+	return !strcmp(name, ".") || !strcmp(name, "..");
 }
 
 static void walk(int dir, char *path, size_t length);
@@ -342,7 +354,10 @@ static void walk(int dir, char *path, size_t length)
 		children[count].type = entry->d_type;
 		children[count].ino = entry->d_ino;
 		strcpy(children[count].name, entry->d_name);
-		order = add_bytes(order * 31, 0, (unsigned char *)entry->d_name, strlen(entry->d_name));
+		/* The kernel sorts "." and ".." by their hashes as well, which nobody relies on. */
+		if (!is_dot(entry->d_name))
+			order = add_bytes(order * 31, 0, (unsigned char *)entry->d_name,
+					  strlen(entry->d_name));
 		count++;
 		errno = 0;
 	}
@@ -351,14 +366,14 @@ static void walk(int dir, char *path, size_t length)
 	else
 		printf("\tnames=%zu\torder=%016" PRIx64, count, order);
 	for (size_t i = 0; i < count; i++)
-		if (!strcmp(children[i].name, ".") || !strcmp(children[i].name, ".."))
+		if (is_dot(children[i].name))
 			printf("\td_ino%s=%" PRIu64, children[i].name, children[i].ino);
 	putchar('\n');
 	closedir(stream);
 	for (size_t i = 0; i < count; i++) {
 		const char *name = children[i].name;
 
-		if (!strcmp(name, ".") || !strcmp(name, ".."))
+		if (is_dot(name))
 			continue;
 		path[length] = '/';
 		strcpy(path + length + 1, name);
