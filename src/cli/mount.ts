@@ -37,7 +37,7 @@ export async function mount(
 ): Promise<void> {
   const lists = [...options.options ?? [], ...(options.debug ? ["debug"] : [])];
   const settings = parseMountOptions(lists);
-  const background = BackgroundServer.adopt();
+  const background = BackgroundServer.adopt(connectionDescriptor(mountpoint));
   if (options.foreground || settings.libfuseDebug || background !== undefined) {
     serve(image, mountpoint, settings, background);
     return;
@@ -106,11 +106,14 @@ function serveImage(
 }
 
 /** mount.fuse3 with drop_privileges hands over the connection itself, as `/dev/fd/N`. */
-const CONNECTION = /^\/dev\/fd\/[0-9]+$/;
+function connectionDescriptor(mountpoint: string): number | undefined {
+  const number = /^\/dev\/fd\/([0-9]+)$/.exec(mountpoint)?.[1];
+  return number === undefined ? undefined : Number(number);
+}
 
 /** The absolute path, which stays good in whatever folder the server runs. */
 function resolveMountpoint(mountpoint: string): string {
-  if (CONNECTION.test(mountpoint)) return mountpoint;
+  if (connectionDescriptor(mountpoint) !== undefined) return mountpoint;
   try {
     return Deno.realPathSync(mountpoint);
   } catch (error) {

@@ -31,10 +31,14 @@ export function findServer(mount: Mount): ServerProcess | undefined {
   return candidate === undefined ? undefined : identify(candidate);
 }
 
-/** True when the process is gone, or a zombie that has closed everything. */
+/**
+ * True when the process is gone, or a zombie without threads: its files are closed by then, and
+ * nothing is left to wait for but its parent.
+ */
 export function hasEnded(server: ServerProcess): boolean {
   const stat = readStat(server.pid);
-  return stat === undefined || stat.state === "Z" || stat.startTime !== server.startTime;
+  if (stat === undefined || stat.startTime !== server.startTime) return true;
+  return stat.state === "Z" && stat.threads <= 1;
 }
 
 function openFiles(pid: number): { fd: string; path: string }[] {
@@ -73,11 +77,13 @@ function identify(pid: number): ServerProcess | undefined {
 }
 
 /** The name of the program, which may hold anything, stands in brackets before these. */
-function readStat(pid: number): { state: string; startTime: string } | undefined {
+function readStat(
+  pid: number,
+): { state: string; threads: number; startTime: string } | undefined {
   try {
     const text = Deno.readTextFileSync(`/proc/${pid}/stat`);
     const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    return { state: fields[0], startTime: fields[19] };
+    return { state: fields[0], threads: Number(fields[17]), startTime: fields[19] };
   } catch {
     return undefined;
   }

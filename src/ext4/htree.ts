@@ -75,6 +75,9 @@ export class HashTree {
     if (this.hashVersion > HashVersion.TEA && this.hashVersion !== HashVersion.SIPHASH) {
       throw this.#damage(`hash version ${this.hashVersion}`, block);
     }
+    if ((this.hashVersion === HashVersion.SIPHASH) !== hashIsStored(dir)) {
+      throw this.#damage(`hash version ${this.hashVersion} in a directory of another kind`, block);
+    }
     const flags = DxRootInfo.unused_flags.get(view, DX_ROOT_INFO_OFFSET);
     if ((flags & INCOMPATIBLE_FLAG) !== 0) throw this.#damage(`flags ${flags}`, block);
     const levels = DxRootInfo.indirect_levels.get(view, DX_ROOT_INFO_OFFSET);
@@ -96,21 +99,20 @@ export class HashTree {
    */
   *leavesFrom(hash: number): Generator<IndexedLeaf> {
     let left = directoryBlocks(this.#fs, this.#dir);
-    for (const leaf of this.#leavesBelow(this.#root, hash)) {
+    for (const leaf of this.#leavesBelow(this.#root, 0, hash)) {
       if (left-- <= 0) throw this.#damage("more leaves than blocks");
       yield leaf;
     }
   }
 
-  *#leavesBelow(node: IndexNode, hash: number): Generator<IndexedLeaf> {
+  /** @param low hash of the index entry that led to the node: its first entry has none of its own */
+  *#leavesBelow(node: IndexNode, low: number, hash: number): Generator<IndexedLeaf> {
     for (let entry = lastEntryUpTo(node, hash); entry < node.count; entry++) {
-      const fileBlock = DxEntry.block.get(node.view, node.at + entry * DxEntry.byteLength) &
-        BLOCK_MASK;
-      if (node.level === 0) {
-        yield { fileBlock, hash: hashAt(node, entry) };
-      } else {
-        yield* this.#leavesBelow(this.#innerNode(fileBlock, node.level - 1), hash);
-      }
+      const at = node.at + entry * DxEntry.byteLength;
+      const fileBlock = DxEntry.block.get(node.view, at) & BLOCK_MASK;
+      const leafHash = entry === 0 ? low : DxEntry.hash.get(node.view, at);
+      if (node.level === 0) yield { fileBlock, hash: leafHash };
+      else yield* this.#leavesBelow(this.#innerNode(fileBlock, node.level - 1), leafHash, hash);
     }
   }
 
@@ -158,17 +160,14 @@ export class HashTree {
   }
 }
 
-/** The first entry stands for everything below the second: its hash is not stored. */
-function hashAt(node: IndexNode, entry: number): number {
-  return entry === 0 ? 0 : DxEntry.hash.get(node.view, node.at + entry * DxEntry.byteLength);
-}
-
+/** The last entry whose hash is at or below `hash`; the first stands for all below the second. */
 function lastEntryUpTo(node: IndexNode, hash: number): number {
   let low = 1;
   let high = node.count;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if (hashAt(node, middle) <= hash) low = middle + 1;
+    const stored = DxEntry.hash.get(node.view, node.at + middle * DxEntry.byteLength);
+    if (stored <= hash) low = middle + 1;
     else high = middle;
   }
   return low - 1;

@@ -97,12 +97,15 @@ async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string | u
 export class BackgroundServer {
   private constructor() {}
 
-  /** In a child that {@linkcode startInBackground} started, its link to the parent. */
-  static adopt(): BackgroundServer | undefined {
+  /**
+   * In a child that {@linkcode startInBackground} started, its link to the parent.
+   * @param kept an inherited descriptor that the server will need
+   */
+  static adopt(kept?: number): BackgroundServer | undefined {
     if (Deno.env.get(MARK) === undefined) return undefined;
     // Programs that the server starts are none of the parent's children.
     Deno.env.delete(MARK);
-    closeInherited();
+    closeInherited(kept);
     return new BackgroundServer();
   }
 
@@ -147,9 +150,9 @@ function letGoOfStandardStreams(): void {
 }
 
 /** Closes what came from the parent's parents. Deno's own descriptors are close-on-exec, ours too. */
-function closeInherited(): void {
+function closeInherited(kept: number | undefined): void {
   for (const descriptor of openDescriptors()) {
-    if (descriptor > 2 && !isCloseOnExec(descriptor)) close(descriptor);
+    if (descriptor > 2 && descriptor !== kept && !isCloseOnExec(descriptor)) close(descriptor);
   }
 }
 

@@ -227,9 +227,9 @@ export class Ext4Server implements Handlers {
   #attributes(inode: Inode): Attributes {
     const { blockSize } = this.#fs;
     const { major, minor } = inode.rdev;
-    const { size } = inode;
+    const size = visibleSize(this.#fs, inode);
     // Inline data take no block; programs that copy files must not take them for a hole.
-    const inlineBlocks = inode.hasInlineData ? Math.ceil(size / 512) : 0;
+    const inlineBlocks = inode.hasInlineData && inode.isRegular ? Math.ceil(size / 512) : 0;
     return {
       ino: inode.ino,
       mode: inode.mode,
@@ -267,6 +267,12 @@ const R_OK = 4;
 const O_ACCMODE = 3;
 /** O_RDONLY, O_WRONLY, O_RDWR, and 3, which asks for both as well. */
 const ACCESS_OF_OPEN = [R_OK, W_OK, R_OK | W_OK, R_OK | W_OK];
+
+/** The size of an encrypted link is that of the target as it is shown, so that readlink(1) fits. */
+function visibleSize(fs: FileSystem, inode: Inode): number {
+  if (!inode.isSymlink || !inode.isEncrypted) return inode.size;
+  return readSymlink(fs, inode).length;
+}
 
 function startsWith(name: Uint8Array, prefix: Uint8Array): boolean {
   return name.length >= prefix.length && prefix.every((byte, index) => name[index] === byte);
