@@ -129,7 +129,7 @@ type DataRun =
 
 function dataRun(fs: FileSystem, inode: Inode, position: number, length: number): DataRun {
   if (inode.hasInlineData) {
-    const bytes = readInlineData(fs, inode).subarray(position);
+    const bytes = readInlineData(inode).subarray(position);
     return { device: undefined, bytes, length: Math.min(length, bytes.length) };
   }
   const { blockSize } = fs;

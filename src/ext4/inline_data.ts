@@ -6,11 +6,7 @@
 import { EXT4_XATTR_INDEX_SYSTEM } from "../disk/xattr.ts";
 import { corrupt } from "../sys/fs_error.ts";
 import { I_BLOCK_SIZE } from "../disk/inode.ts";
-import type { FileSystem } from "./filesystem.ts";
-import type { Inode } from "./inode.ts";
-import { findInodeXattr } from "./xattr.ts";
-
-const DATA_NAME = new TextEncoder().encode("data");
+import { INLINE_DATA, type Inode } from "./inode.ts";
 
 /** The part in i_block and the part in the attribute, which may be empty. Not copies. */
 export interface InlineParts {
@@ -19,8 +15,8 @@ export interface InlineParts {
 }
 
 /** Where the inline data of an inode lie, with all the room they have. */
-export function inlineParts(fs: FileSystem, inode: Inode): InlineParts {
-  const rest = findInodeXattr(fs, inode, EXT4_XATTR_INDEX_SYSTEM, DATA_NAME);
+export function inlineParts(inode: Inode): InlineParts {
+  const rest = inode.inlineXattr(EXT4_XATTR_INDEX_SYSTEM, INLINE_DATA);
   if (rest === undefined) {
     throw corrupt("inline data: the inode has no attribute system.data", { ino: inode.ino });
   }
@@ -28,8 +24,8 @@ export function inlineParts(fs: FileSystem, inode: Inode): InlineParts {
 }
 
 /** A copy of the inline data, cut to the size of the inode. */
-export function readInlineData(fs: FileSystem, inode: Inode): Uint8Array<ArrayBuffer> {
-  const { first, rest } = inlineParts(fs, inode);
+export function readInlineData(inode: Inode): Uint8Array<ArrayBuffer> {
+  const { first, rest } = inlineParts(inode);
   const room = I_BLOCK_SIZE + rest.length;
   if (inode.size > room) {
     throw corrupt(`inline data: size ${inode.size} in room for ${room}`, { ino: inode.ino });

@@ -19,7 +19,7 @@ const DOT_LENGTH = 12;
 
 /** The chains of an inline directory, the first of them made up: `.` and `..`. */
 export function inlineDirectory(fs: FileSystem, dir: Inode): PlacedChain[] {
-  const { first, rest } = inlineParts(fs, dir);
+  const { first, rest } = inlineParts(dir);
   const parent = new DataView(first.buffer, first.byteOffset).getUint32(0, true);
   if (parent === 0 || parent > fs.superblock.inodesCount) {
     throw corrupt(`inline directory: parent inode ${parent}`, { ino: dir.ino });

@@ -15,6 +15,16 @@ import {
 import { type Field, join32 } from "../disk/struct.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../sys/stat.ts";
 import type { Features } from "../disk/features.ts";
+import {
+  EXT4_XATTR_INDEX_SYSTEM,
+  EXT4_XATTR_MAGIC,
+  EXT4_XATTR_ROUND,
+  Ext4XattrIbodyHeader,
+} from "../disk/xattr.ts";
+import { parseXattrTable, sameBytes, type XattrEntry } from "./xattr_table.ts";
+
+/** The name, behind its prefix `system.`, of the attribute that continues inline data. */
+export const INLINE_DATA = new TextEncoder().encode("data");
 
 /** Seconds since 1970, from -2^31 to 2^34, and nanoseconds. */
 export interface InodeTime {
@@ -30,6 +40,7 @@ export class Inode {
   /** Seed of the checksums of this inode's blocks. */
   readonly checksumSeed: number;
   readonly #features: Features;
+  #hasInlineRoom: boolean | undefined;
 
   /** @param bytes the inode's own s_inode_size bytes, already checked */
   constructor(
@@ -104,8 +115,26 @@ export class Inode {
     return this.hasFlag(EXT4_ENCRYPT_FL);
   }
 
+  /** True when the data lie in the inode. The flag alone, without room for them, means nothing. */
   get hasInlineData(): boolean {
-    return this.hasFlag(EXT4_INLINE_DATA_FL) && this.#features.has("inline_data");
+    if (!this.hasFlag(EXT4_INLINE_DATA_FL) || !this.#features.has("inline_data")) return false;
+    this.#hasInlineRoom ??= this.inlineXattr(EXT4_XATTR_INDEX_SYSTEM, INLINE_DATA) !== undefined;
+    return this.#hasInlineRoom;
+  }
+
+  /** The attributes behind the fields. Throws EUCLEAN. */
+  xattrEntries(): XattrEntry[] {
+    const start = EXT4_GOOD_OLD_INODE_SIZE + this.extraSize;
+    const first = start + Ext4XattrIbodyHeader.byteLength;
+    if (this.extraSize === 0 || first + EXT4_XATTR_ROUND > this.bytes.length) return [];
+    if (Ext4XattrIbodyHeader.h_magic.get(this.view, start) !== EXT4_XATTR_MAGIC) return [];
+    return parseXattrTable(this, first, first, { ino: this.ino }, this.#features);
+  }
+
+  /** The value of an attribute that lies in the inode itself, in place, or undefined. */
+  inlineXattr(index: number, name: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
+    return this.xattrEntries()
+      .find((entry) => entry.nameIndex === index && sameBytes(entry.name, name))?.value;
   }
 
   get generation(): number {

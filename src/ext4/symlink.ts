@@ -25,7 +25,7 @@ export function readSymlink(fs: FileSystem, inode: Inode): Uint8Array<ArrayBuffe
 
 function storedTarget(fs: FileSystem, inode: Inode): Uint8Array<ArrayBuffer> {
   const { size } = inode;
-  if (inode.hasInlineData) return readInlineData(fs, inode);
+  if (inode.hasInlineData) return readInlineData(inode);
   if (isFast(fs, inode)) {
     if (size >= I_BLOCK_SIZE) {
       throw corrupt(`symbolic link: ${size} bytes in the inode`, { ino: inode.ino });

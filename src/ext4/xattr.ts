@@ -6,7 +6,7 @@
 
 import type { Block } from "../block/block_cache.ts";
 import { crc32c } from "../disk/crc32c.ts";
-import { EXT4_EA_INODE_FL, EXT4_GOOD_OLD_INODE_SIZE, Ext4Inode } from "../disk/inode.ts";
+import { EXT4_EA_INODE_FL, Ext4Inode } from "../disk/inode.ts";
 import {
   EXT4_XATTR_INDEX_POSIX_ACL_ACCESS,
   EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT,
@@ -14,10 +14,7 @@ import {
   EXT4_XATTR_INDEX_TRUSTED,
   EXT4_XATTR_INDEX_USER,
   EXT4_XATTR_MAGIC,
-  EXT4_XATTR_ROUND,
-  Ext4XattrEntry as Entry,
   Ext4XattrHeader as Header,
-  Ext4XattrIbodyHeader,
 } from "../disk/xattr.ts";
 import { badChecksum, corrupt, fail } from "../sys/fs_error.ts";
 import { crc32cOfU64, crc32cOfZeros } from "./checksum.ts";
@@ -26,6 +23,7 @@ import type { FileSystem } from "./filesystem.ts";
 import type { Inode } from "./inode.ts";
 import { posixAclFromDisk } from "./posix_acl.ts";
 import { claim, Kind } from "./verified.ts";
+import { parseXattrTable, sameBytes, type XattrEntry } from "./xattr_table.ts";
 
 /** Largest value that the VFS lets through (XATTR_SIZE_MAX). */
 const MAX_VALUE_SIZE = 65536;
@@ -44,19 +42,6 @@ const ENCODED_PREFIXES = PREFIXES.map(({ index, prefix }) => ({
   /** The whole name, not only its beginning. */
   whole: !prefix.endsWith("."),
 }));
-
-/** An entry of the inode's or the block's table, checked. */
-interface XattrEntry {
-  readonly nameIndex: number;
-  /** The name without its prefix. Not a copy. */
-  readonly name: Uint8Array<ArrayBuffer>;
-  readonly valueSize: number;
-  /** The inode that holds the value, or 0. */
-  readonly valueIno: number;
-  readonly hash: number;
-  /** The value where it is in the table. Not a copy. */
-  readonly value: Uint8Array<ArrayBuffer>;
-}
 
 /** The name of every attribute that user space may see, with its prefix. */
 export function listXattrNames(fs: FileSystem, inode: Inode): Uint8Array[] {
@@ -101,19 +86,6 @@ export function diskXattr(
   return entry === undefined ? undefined : entryValue(fs, inode, entry);
 }
 
-/** The value of an attribute that lies in the inode itself, in place, or undefined. */
-export function findInodeXattr(
-  fs: FileSystem,
-  inode: Inode,
-  index: number,
-  name: Uint8Array,
-): Uint8Array<ArrayBuffer> | undefined {
-  for (const entry of inodeEntries(fs, inode)) {
-    if (entry.nameIndex === index && sameBytes(entry.name, name)) return entry.value;
-  }
-  return undefined;
-}
-
 function splitName(fullName: Uint8Array): { index: number; name: Uint8Array } {
   for (const { index, bytes, whole } of ENCODED_PREFIXES) {
     const length = bytes.length;
@@ -138,16 +110,8 @@ function findEntry(
 }
 
 function* allEntries(fs: FileSystem, inode: Inode): Generator<XattrEntry> {
-  yield* inodeEntries(fs, inode);
+  yield* inode.xattrEntries();
   if (inode.fileAcl !== 0) yield* blockEntries(fs, inode);
-}
-
-function inodeEntries(fs: FileSystem, inode: Inode): XattrEntry[] {
-  const start = EXT4_GOOD_OLD_INODE_SIZE + inode.extraSize;
-  const first = start + Ext4XattrIbodyHeader.byteLength;
-  if (inode.extraSize === 0 || first + EXT4_XATTR_ROUND > inode.bytes.length) return [];
-  if (Ext4XattrIbodyHeader.h_magic.get(inode.view, start) !== EXT4_XATTR_MAGIC) return [];
-  return parseEntries(fs, inode, inode.bytes, inode.view, first, first, undefined);
 }
 
 function blockEntries(fs: FileSystem, inode: Inode): XattrEntry[] {
@@ -166,58 +130,13 @@ function blockEntries(fs: FileSystem, inode: Inode): XattrEntry[] {
     verifyBlock(fs, inode, block);
     block.verifiedAs = seen;
   }
-  return parseEntries(fs, inode, block.bytes, view, Header.byteLength, 0, block.number);
-}
-
-/**
- * Decodes and checks a table.
- * @param first byte of the first entry
- * @param base byte from which e_value_offs counts
- */
-function parseEntries(
-  fs: FileSystem,
-  inode: Inode,
-  bytes: Uint8Array<ArrayBuffer>,
-  view: DataView<ArrayBuffer>,
-  first: number,
-  base: number,
-  block: number | undefined,
-): XattrEntry[] {
-  const place = { ino: inode.ino, block };
-  const entries: XattrEntry[] = [];
-  let at = first;
-  // Four zero bytes end the table.
-  while (at + EXT4_XATTR_ROUND <= bytes.length && view.getUint32(at, true) !== 0) {
-    const nameAt = at + Entry.byteLength;
-    if (nameAt > bytes.length) throw corrupt("attribute entry: cut off", place);
-    const nameEnd = nameAt + Entry.e_name_len.get(view, at);
-    const next = roundUp(nameEnd);
-    if (next + EXT4_XATTR_ROUND > bytes.length) throw corrupt("attribute name: cut off", place);
-    const entry = {
-      nameIndex: Entry.e_name_index.get(view, at),
-      name: bytes.subarray(nameAt, nameEnd),
-      valueSize: Entry.e_value_size.get(view, at),
-      valueIno: Entry.e_value_inum.get(view, at),
-      hash: Entry.e_hash.get(view, at),
-    };
-    if (entry.name.includes(0)) throw corrupt("attribute name: contains NUL", place);
-    if (entry.valueIno !== 0 && !fs.superblock.features.has("ea_inode")) {
-      throw corrupt("attribute value: in an inode, without the feature ea_inode", place);
-    }
-    const sizeHere = entry.valueIno === 0 ? entry.valueSize : 0;
-    const valueAt = sizeHere === 0 ? 0 : base + Entry.e_value_offs.get(view, at);
-    if (valueAt + sizeHere > bytes.length) {
-      throw corrupt("attribute value: outside the table", place);
-    }
-    entries.push({ ...entry, value: bytes.subarray(valueAt, valueAt + sizeHere) });
-    at = next;
-  }
-  for (const { value } of entries) {
-    if (value.length > 0 && value.byteOffset - bytes.byteOffset < at + EXT4_XATTR_ROUND) {
-      throw corrupt("attribute value: lies over the names", place);
-    }
-  }
-  return entries;
+  return parseXattrTable(
+    block,
+    Header.byteLength,
+    0,
+    place,
+    fs.superblock.features,
+  );
 }
 
 function verifyBlock(fs: FileSystem, inode: Inode, block: Block): void {
@@ -261,12 +180,4 @@ function verifyValue(fs: FileSystem, owner: Inode, holder: Inode, value: Uint8Ar
   const stored = Ext4Inode.i_atime.get(holder.view, 0);
   const computed = crc32c(fs.superblock.checksumSeed, value);
   if (stored !== computed) throw badChecksum("the attribute value", { ino: holder.ino });
-}
-
-function roundUp(offset: number): number {
-  return Math.ceil(offset / EXT4_XATTR_ROUND) * EXT4_XATTR_ROUND;
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }

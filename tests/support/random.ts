@@ -29,6 +29,10 @@ export class Random {
     return this.below(count) === 0;
   }
 
+  bytes(length: number): Uint8Array<ArrayBuffer> {
+    return Uint8Array.from({ length }, () => this.below(256));
+  }
+
   pick<Item>(items: readonly Item[]): Item {
     return items[this.below(items.length)];
   }
