@@ -55,6 +55,7 @@ function* complaintsOf(outcome: ImageOutcome): Generator<string> {
   if (refused !== undefined && !ALLOWED_WHEN_OPENED.includes(refused.code)) {
     yield `refused with ${refused.code}: ${refused.message}`;
   }
+  for (const message of outcome.unplaced) yield `no place in: ${message}`;
   for (const code of Object.keys(errors)) {
     if (!ALLOWED.includes(code)) yield `${code} among ${outcome.messages.join("; ")}`;
   }

@@ -84,6 +84,7 @@ function complaint(step: FuzzStep): string | undefined {
   if (step.uncaught !== undefined) return step.uncaught;
   if (step.milliseconds > MAX_MILLISECONDS) return `took ${step.milliseconds} ms`;
   if (step.megabytes > MAX_MEGABYTES) return `took ${Math.round(step.megabytes)} MiB`;
+  if (step.unplaced.length > 0) return `no place in: ${step.unplaced.join("; ")}`;
   const unexpected = step.codes.filter((code) => !ALLOWED.includes(code));
   return unexpected.length === 0 ? undefined : `unexpected ${unexpected.join(" ")}`;
 }

@@ -23,15 +23,20 @@ export function inlineParts(inode: Inode): InlineParts {
   return { first: inode.iBlock, rest };
 }
 
-/** A copy of the inline data, cut to the size of the inode. */
-export function readInlineData(inode: Inode): Uint8Array<ArrayBuffer> {
+/** A copy of all the room for inline data, in use or not. */
+export function readInlineRoom(inode: Inode): Uint8Array<ArrayBuffer> {
   const { first, rest } = inlineParts(inode);
-  const room = I_BLOCK_SIZE + rest.length;
-  if (inode.size > room) {
-    throw corrupt(`inline data: size ${inode.size} in room for ${room}`, { ino: inode.ino });
+  const room = new Uint8Array(I_BLOCK_SIZE + rest.length);
+  room.set(first);
+  room.set(rest, I_BLOCK_SIZE);
+  return room;
+}
+
+/** A copy of the inline data: as many bytes as the inode says. Throws EUCLEAN. */
+export function readInlineData(inode: Inode): Uint8Array<ArrayBuffer> {
+  const room = readInlineRoom(inode);
+  if (inode.size > room.length) {
+    throw corrupt(`inline data: size ${inode.size} in room for ${room.length}`, { ino: inode.ino });
   }
-  const data = new Uint8Array(room);
-  data.set(first);
-  data.set(rest, I_BLOCK_SIZE);
-  return data.subarray(0, inode.size);
+  return room.subarray(0, inode.size);
 }

@@ -122,15 +122,22 @@ function sumSuperblock(bytes: Uint8Array<ArrayBuffer>): void {
   view.setUint32(SUPERBLOCK_OFFSET + offset, crc, true);
 }
 
-/** How reading a damaged image went: the codes of the errors that came. */
-export function readDamaged(name: string, bytes: Uint8Array<ArrayBuffer>): Set<string> {
+/** How reading a damaged image went. */
+export interface FuzzOutcome {
+  /** Codes of the errors that came. */
+  readonly codes: readonly string[];
+  /** Messages of damage that do not say where it is. */
+  readonly unplaced: readonly string[];
+}
+
+export function readDamaged(name: string, bytes: Uint8Array<ArrayBuffer>): FuzzOutcome {
   // Only to be read: a write would throw EROFS, which no reader expects.
   const device = new MemoryDevice(bytes, name, true);
   try {
     const report = walkEverything(FileSystem.open(device, { log: SILENT }), LIMITS);
-    return new Set(report.errors.keys());
+    return { codes: [...report.errors.keys()], unplaced: [...report.unplaced] };
   } catch (error) {
-    if (error instanceof FsError) return new Set([error.code]);
+    if (error instanceof FsError) return { codes: [error.code], unplaced: [] };
     throw error;
   }
 }

@@ -4,15 +4,13 @@
  *     fuzz_worker.ts FOLDER FIRST COUNT STEP: cases FIRST, FIRST + STEP, ... below COUNT
  */
 
-import { type FuzzBase, fuzzBase, damage, readDamaged } from "./fuzz.ts";
+import { damage, type FuzzBase, fuzzBase, type FuzzOutcome, readDamaged } from "./fuzz.ts";
 import { peakMegabytes, resetPeak } from "./memory.ts";
 
-/** One or more cases, as the test gets them. */
-export interface FuzzStep {
-  /** The last case that was done. */
+/** One case, as the test gets it. */
+export interface FuzzStep extends FuzzOutcome {
   readonly seed: number;
   readonly base: string;
-  readonly codes: readonly string[];
   readonly milliseconds: number;
   readonly megabytes: number;
   readonly uncaught?: string;
@@ -23,15 +21,15 @@ const MEASURE_EVERY = 50;
 
 function runCase(base: FuzzBase, seed: number): Omit<FuzzStep, "megabytes"> {
   const start = performance.now();
-  let codes: string[] = [];
+  let outcome: FuzzOutcome = { codes: [], unplaced: [] };
   let uncaught: string | undefined;
   try {
-    codes = [...readDamaged(base.name, damage(base, seed))];
+    outcome = readDamaged(base.name, damage(base, seed));
   } catch (error) {
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
     uncaught = `${error}\n${cause instanceof Error ? cause.stack : cause}`;
   }
-  return { seed, base: base.name, codes, milliseconds: performance.now() - start, uncaught };
+  return { ...outcome, seed, base: base.name, milliseconds: performance.now() - start, uncaught };
 }
 
 if (import.meta.main) {

@@ -18,6 +18,8 @@ export interface ImageOutcome {
   readonly errors: Record<string, number>;
   /** What the walk met, and what was logged. */
   readonly messages: readonly string[];
+  /** Messages of damage that do not say where it is. */
+  readonly unplaced: readonly string[];
   /** Something that should never come out. */
   readonly uncaught?: string;
 }
@@ -36,6 +38,7 @@ function examine(image: string): ImageOutcome {
     objects: 0,
     bytes: 0,
     errors: {},
+    unplaced: [],
     ...result,
     messages: [...logged, ...result.messages ?? []],
   };
@@ -48,8 +51,14 @@ function walkImage(
   const device = FileDevice.open(image, { readOnly: true });
   try {
     const fs = FileSystem.open(device, { log });
-    const { objects, bytes, errors, messages } = walkEverything(fs);
-    return { objects, bytes, errors: Object.fromEntries(errors), messages: [...messages] };
+    const { objects, bytes, errors, messages, unplaced } = walkEverything(fs);
+    return {
+      objects,
+      bytes,
+      errors: Object.fromEntries(errors),
+      messages: [...messages],
+      unplaced: [...unplaced],
+    };
   } catch (error) {
     if (error instanceof FsError) return { refused: { code: error.code, message: error.message } };
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;

@@ -32,6 +32,8 @@ export interface WalkReport {
   readonly errors: Map<string, number>;
   /** The first messages, each once. */
   readonly messages: Set<string>;
+  /** Messages of damage that do not say where it is. */
+  readonly unplaced: Set<string>;
 }
 
 const MAX_MESSAGES = 100;
@@ -46,7 +48,13 @@ export function walkEverything(fs: FileSystem, limits = DEFAULT_LIMITS): WalkRep
 }
 
 class Walk {
-  readonly report: WalkReport = { objects: 0, bytes: 0, errors: new Map(), messages: new Set() };
+  readonly report: WalkReport = {
+    objects: 0,
+    bytes: 0,
+    errors: new Map(),
+    messages: new Set(),
+    unplaced: new Set(),
+  };
   readonly #fs: FileSystem;
   readonly #limits: WalkLimits;
   readonly #seen = new Set<number>();
@@ -152,6 +160,9 @@ class Walk {
       if (!(error instanceof FsError)) throw new Error(`uncaught in ${what}`, { cause: error });
       this.report.errors.set(error.code, (this.report.errors.get(error.code) ?? 0) + 1);
       if (this.report.messages.size < MAX_MESSAGES) this.report.messages.add(error.message);
+      if (error.isCorruption && Object.keys(error.place).length === 0) {
+        this.report.unplaced.add(error.message);
+      }
     }
   }
 }
