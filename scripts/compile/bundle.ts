@@ -21,7 +21,7 @@ export async function bundle(libraries: Libraries): Promise<Uint8Array> {
       mainFields: ["module", "main"],
       external: ["node:*"],
       loader: { ".so": "base64" },
-      plugins: [librariesPlugin()],
+      plugins: [librariesPlugin(), nodeForCommanderPlugin()],
       define: { FUSE4FS_STANDALONE: "true" },
       // Names and lines stay readable in stack traces; parsing takes no time to speak of.
       minify: false,
@@ -44,6 +44,37 @@ function entry(libraries: Libraries): string {
   }
   lines.push(`await import("./main.ts");`);
   return lines.join("\n");
+}
+
+/** What stands for Node's modules in commander; an empty one is never used. */
+const NODE_FOR_COMMANDER: Readonly<Record<string, string>> = {
+  "node:events": `export { EventEmitter } from "./src/cli/node_for_commander.ts";`,
+  "node:process": `export { process as default } from "./src/cli/node_for_commander.ts";`,
+  "node:util": `export { stripVTControlCharacters } from "./src/cli/node_for_commander.ts";`,
+  "node:child_process": "export default {};",
+  "node:fs": "export default {};",
+  "node:path": "export default {};",
+};
+
+/** See src/cli/node_for_commander.ts. */
+function nodeForCommanderPlugin(): esbuild.Plugin {
+  const namespace = "node-for-commander";
+  return {
+    name: namespace,
+    setup(build) {
+      build.onResolve({ filter: /^node:/ }, ({ path, importer }) => {
+        const isCommander = /\/commander(@[^/]*)?\//.test(importer);
+        if (!isCommander) return undefined;
+        if (path in NODE_FOR_COMMANDER) return { path, namespace };
+        return { errors: [{ text: `commander imports ${path}: see node_for_commander.ts` }] };
+      });
+      build.onLoad({ filter: /.*/, namespace }, ({ path }) => ({
+        contents: NODE_FOR_COMMANDER[path],
+        loader: "ts",
+        resolveDir: ROOT,
+      }));
+    },
+  };
 }
 
 /** Libraries are called libfuse3.so.3.14.0 and the like: their ending does not tell what they are. */

@@ -60,6 +60,6 @@ const INODE_NUMBER = /^<([0-9]+)>$/;
 export function findInode(fs: FileSystem, path: string, followLast: boolean): Inode {
   const number = INODE_NUMBER.exec(path)?.[1];
   if (number !== undefined) return fs.inode(Number(number));
-  if (path === "" || path === "/") return fs.inode(EXT4_ROOT_INO);
+  if (path === "" || path === "/") return fs.root;
   return resolvePath(fs, path, { followLast });
 }

@@ -1,6 +1,5 @@
 /** How this program starts itself again. */
 
-import { fileURLToPath } from "node:url";
 import { STANDALONE } from "./build_info.ts";
 
 /** A program and its arguments. */
@@ -12,8 +11,7 @@ export interface OwnCommand {
 /** The command that runs this very program with other arguments. */
 export function ownCommand(args: readonly string[]): OwnCommand {
   if (STANDALONE) return { executable: standaloneExecutable(), args };
-  const main = fileURLToPath(Deno.mainModule);
-  return { executable: Deno.execPath(), args: ["run", "--allow-all", main, ...args] };
+  return { executable: Deno.execPath(), args: ["run", "--allow-all", Deno.mainModule, ...args] };
 }
 
 /** Where the launcher runs Deno from memory, it says where the executable itself is. */

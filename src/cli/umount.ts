@@ -3,7 +3,6 @@
  * comes next finds it whole. umount(8) returns as soon as the mount is out of sight.
  */
 
-import { dirname, join } from "node:path";
 import { isOwnMount, type Mount, mountAt } from "../mount/mountinfo.ts";
 import { Errno } from "../sys/errno.ts";
 import { FsError } from "../sys/fs_error.ts";
@@ -44,17 +43,18 @@ function findMount(path: string): Mount {
   return mount;
 }
 
-/** The mount point of a server that died cannot be looked at, but its parent can. */
+/** The mount point of a server that died cannot be looked at, but the folder around it can. */
 function resolve(path: string): string {
   try {
     return Deno.realPathSync(path);
   } catch {
-    const absolute = join(Deno.cwd(), path);
-    const full = path.startsWith("/") ? path : absolute;
+    const slash = path.replace(/\/+$/, "").lastIndexOf("/");
+    const name = path.slice(slash + 1).replace(/\/+$/, "");
     try {
-      return join(Deno.realPathSync(dirname(full)), full.slice(dirname(full).length));
+      const folder = Deno.realPathSync(slash < 0 ? "." : path.slice(0, slash + 1));
+      return folder === "/" ? `/${name}` : `${folder}/${name}`;
     } catch {
-      return full;
+      return path;
     }
   }
 }

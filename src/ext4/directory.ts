@@ -264,8 +264,10 @@ function* batches(
   }
   let group: IndexedLeaf[] = [];
   for (const leaf of tree.leavesFrom(startHash)) {
-    const continues = leaf.hash % 2 === 1;
-    if (group.length > 0 && !continues) {
+    // A hash that goes back is damage. Its leaf is listed with the one before, so that positions
+    // only ever go up.
+    const belongs = leaf.hash % 2 === 1 || (group.length > 0 && leaf.hash <= group[0].hash);
+    if (group.length > 0 && !belongs) {
       yield leafBatch(fs, dir, hash, group, leaf.hash);
       group = [];
     }

@@ -8,7 +8,8 @@ import { BlockCache } from "../block/block_cache.ts";
 import type { Device } from "../block/device.ts";
 import { EXT4_ROOT_INO } from "../disk/inode.ts";
 import { Ext4SuperBlock } from "../disk/superblock.ts";
-import { corrupt, fail, type FsError } from "../sys/fs_error.ts";
+import { Errno } from "../sys/errno.ts";
+import { corrupt, fail, FsError } from "../sys/fs_error.ts";
 import type { Log } from "../sys/log.ts";
 import { GroupDescriptors } from "./groups.ts";
 import type { Inode } from "./inode.ts";
@@ -82,14 +83,13 @@ export class FileSystem {
     const fs = superblock.features.has("needs_recovery")
       ? onDevice.#recovered(block, options)
       : onDevice;
-    const root = fs.inode(EXT4_ROOT_INO);
-    if (!root.isDirectory) throw corrupt("root inode: not a directory", { ino: EXT4_ROOT_INO });
+    if (!fs.root.isDirectory) throw corrupt("root inode: not a directory", { ino: EXT4_ROOT_INO });
     return fs;
   }
 
   /** The root directory. */
   get root(): Inode {
-    return this.inode(EXT4_ROOT_INO);
+    return this.ownInode(EXT4_ROOT_INO, "root directory");
   }
 
   /**
@@ -98,6 +98,19 @@ export class FileSystem {
    */
   inode(ino: number): Inode {
     return this.#inodes.get(ino);
+  }
+
+  /**
+   * The inode that another structure points to, named for the message. Throws EUCLEAN when it is
+   * not in use: what points there is damaged.
+   */
+  ownInode(ino: number, what: string): Inode {
+    try {
+      return this.inode(ino);
+    } catch (error) {
+      if (!(error instanceof FsError) || error.errno !== Errno.ESTALE) throw error;
+      throw corrupt(`${what}: inode not in use`, { ino });
+    }
   }
 
   /** The record of an inode, in use or not, checked only as far as its number goes. */

@@ -2,8 +2,7 @@
 
 import { EXT4_NAME_LEN, Ext4DirEntry2 as Entry } from "../disk/directory.ts";
 import { EXT4_EA_INODE_FL, EXT4_INDEX_FL, EXT4_ROOT_INO } from "../disk/inode.ts";
-import { Errno } from "../sys/errno.ts";
-import { corrupt, fail, FsError } from "../sys/fs_error.ts";
+import { corrupt, fail } from "../sys/fs_error.ts";
 import { foldName } from "./casefold.ts";
 import { directoryChains } from "./directory.ts";
 import {
@@ -61,13 +60,7 @@ export function namedInode(fs: FileSystem, dir: Inode, name: Uint8Array): Inode 
 
 /** The inode that an entry of `dir` names. */
 export function entryInode(fs: FileSystem, dir: Inode, ino: number): Inode {
-  let inode: Inode;
-  try {
-    inode = fs.inode(ino);
-  } catch (error) {
-    if (!(error instanceof FsError) || error.errno !== Errno.ESTALE) throw error;
-    throw corrupt(`directory ${dir.ino}: an entry names an inode that is not in use`, { ino });
-  }
+  const inode = fs.ownInode(ino, `directory ${dir.ino}, one of its entries`);
   const reserved = ino < fs.superblock.firstInode && ino !== EXT4_ROOT_INO;
   if (reserved || inode.hasFlag(EXT4_EA_INODE_FL)) {
     throw corrupt(`directory ${dir.ino}: an entry names an inode of the file system's own`, {

@@ -42,7 +42,7 @@ function listedOrphans(fs: FileSystem): number[] {
 function orphansInFile(fs: FileSystem): number[] {
   const { superblock, blockSize } = fs;
   if (!superblock.features.has("orphan_file")) return [];
-  const holder = fs.inode(Sb.s_orphan_file_inum.get(superblock.view, 0));
+  const holder = fs.ownInode(Sb.s_orphan_file_inum.get(superblock.view, 0), "orphan file");
   const orphans: number[] = [];
   const tailAt = blockSize - Tail.byteLength;
   for (let position = 0; position + blockSize <= holder.size; position += blockSize) {

@@ -45,7 +45,7 @@ function openFileSystemJournal(fs: FileSystem, external: Device | undefined): Jo
   const { view } = fs.superblock;
   const ino = Sb.s_journal_inum.get(view, 0);
   try {
-    if (ino !== 0) return openJournal(inodeBlocks(fs, fs.inode(ino)));
+    if (ino !== 0) return openJournal(inodeBlocks(fs, fs.ownInode(ino, "journal")));
     if (external !== undefined) {
       return openExternalJournal(external, Sb.s_journal_uuid.get(view, 0));
     }

@@ -86,5 +86,5 @@ function journalBlocks(fs: FileSystem): number {
   const { superblock } = fs;
   const ino = Sb.s_journal_inum.get(superblock.view, 0);
   if (!superblock.features.has("has_journal") || ino === 0) return 0;
-  return Math.ceil(fs.inode(ino).size / superblock.blockSize);
+  return Math.ceil(fs.ownInode(ino, "journal").size / superblock.blockSize);
 }

@@ -16,7 +16,7 @@ import {
   EXT4_XATTR_MAGIC,
   Ext4XattrHeader as Header,
 } from "../disk/xattr.ts";
-import { badChecksum, corrupt, fail } from "../sys/fs_error.ts";
+import { atPlace, badChecksum, corrupt, fail } from "../sys/fs_error.ts";
 import { crc32cOfU64, crc32cOfZeros } from "./checksum.ts";
 import { readRaw } from "./file.ts";
 import type { FileSystem } from "./filesystem.ts";
@@ -72,7 +72,7 @@ export function getXattr(
   if (value === undefined) return undefined;
   const isAcl = index === EXT4_XATTR_INDEX_POSIX_ACL_ACCESS ||
     index === EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT;
-  return isAcl ? posixAclFromDisk(value) : value;
+  return isAcl ? atPlace({ ino: inode.ino }, () => posixAclFromDisk(value)) : value;
 }
 
 /** The value of an attribute by index and rest of its name, as it is on the disk, or undefined. */
@@ -158,7 +158,7 @@ function entryValue(
 ): Uint8Array<ArrayBuffer> {
   if (entry.valueIno === 0) return entry.value.slice();
   const place = { ino: entry.valueIno };
-  const holder = fs.inode(entry.valueIno);
+  const holder = fs.ownInode(entry.valueIno, "attribute value");
   if (!holder.hasFlag(EXT4_EA_INODE_FL) || !holder.isRegular) {
     throw corrupt(`attribute value: not a value inode, named by inode ${inode.ino}`, place);
   }

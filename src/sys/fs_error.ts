@@ -43,6 +43,16 @@ export class FsError extends Error {
   }
 }
 
+/** Runs `read`; an error that does not say where it was met gets `place`. */
+export function atPlace<Result>(place: DiskPlace, read: () => Result): Result {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof FsError) || Object.keys(error.place).length > 0) throw error;
+    throw new FsError(error.errno, error.message, place);
+  }
+}
+
 function describePlace(place: DiskPlace): string {
   const parts: string[] = [];
   if (place.ino !== undefined) parts.push(`inode ${place.ino}`);

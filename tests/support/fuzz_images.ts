@@ -4,7 +4,7 @@
  */
 
 import { debugfs } from "./images.ts";
-import { join, link, mkdir, mknod, setXattr, symlink, withFile, pwrite } from "./libc.ts";
+import { join, link, mkdir, mknod, pwrite, setXattr, symlink, withFile } from "./libc.ts";
 import { pattern, writeFile } from "./populate_data.ts";
 import { run, TempDir } from "./run.ts";
 import { S_IFBLK, S_IFIFO, S_IFREG } from "../../src/sys/stat.ts";

@@ -1,0 +1,181 @@
+/**
+ * What a file system lies on: parts of disks, backup superblocks, external journals, block devices,
+ * and a medium that fails.
+ */
+
+import assert from "node:assert/strict";
+import { CONFIGS, makeImage } from "./support/images.ts";
+import { pattern, writeFile } from "./support/populate_data.ts";
+import { attachLoop, FUSE4FS, mountFuse4fs, mountKernel } from "./support/mount.ts";
+import { requires } from "./support/requirements.ts";
+import { compileC, digestOf, run, TempDir } from "./support/run.ts";
+import { compareTrees, describeTree, type Tree } from "./support/tree.ts";
+
+const NEEDS = ["root", "loop", "fuse", "e2fsprogs", "gcc", "executable"] as const;
+const NOT_IN_FUSE = ["btime", "uuid"];
+const MEBIBYTE = 2 ** 20;
+
+async function imageOf(name: string, folder: TempDir): Promise<string> {
+  const config = CONFIGS.find((config) => config.name === name);
+  assert.ok(config !== undefined, name);
+  return await makeImage(config, folder.path);
+}
+
+async function kernelTree(image: string, folder: TempDir, options = "ro,noload"): Promise<Tree> {
+  await using mount = await mountKernel(image, folder.mkdir("kernel"), options);
+  return await describeTree(mount.dir);
+}
+
+let mounts = 0;
+
+async function fuseTree(image: string, folder: TempDir, options = "ro"): Promise<Tree> {
+  await using mount = await mountFuse4fs(image, folder.mkdir(`mount${mounts++}`), options);
+  return await describeTree(mount.dir);
+}
+
+function assertSame(expected: Tree, actual: Tree, what: string, ignore: string[] = []): void {
+  const differences = compareTrees(expected, actual, { ignore: [...NOT_IN_FUSE, ...ignore] });
+  assert.equal(differences.join("\n"), "", what);
+}
+
+Deno.test("mount: partition=N and offset= find the file system in a disk image", async () => {
+  if (!requires(...NEEDS)) return;
+  using folder = new TempDir();
+  const image = await imageOf("ext4-1k", folder);
+  const expected = await kernelTree(image, folder);
+  const { size } = Deno.statSync(image);
+  const script = `start=1MiB, size=1MiB\nstart=2MiB, size=${size / MEBIBYTE}MiB\n`;
+  for (const label of ["gpt", "dos"]) {
+    const disk = folder.join(`${label}.disk`);
+    using file = Deno.openSync(disk, { create: true, write: true });
+    file.truncateSync(size + 4 * MEBIBYTE);
+    await run("sfdisk", ["-q", disk], { input: `label: ${label}\n${script}` });
+    const copy = ["bs=1M", "seek=2", "conv=notrunc", "status=none"];
+    await run("dd", [`if=${image}`, `of=${disk}`, ...copy]);
+    assertSame(expected, await fuseTree(disk, folder, "ro,partition=2"), `${label}, partition 2`);
+    const options = `ro,offset=${2 * MEBIBYTE}`;
+    assertSame(expected, await fuseTree(disk, folder, options), `${label}, offset`);
+    const { stderr } = await run(FUSE4FS, [disk, folder.path, "-o", "ro,partition=9"], {
+      codes: [1, 2, 4, 32],
+    });
+    assert.match(stderr, /partition/);
+  }
+});
+
+Deno.test("mount: sb= and the search for a backup make up for a destroyed superblock", async () => {
+  if (!requires(...NEEDS)) return;
+  using folder = new TempDir();
+  for (const [name, block] of [["ext4-1k", 8193], ["ext4-meta-bg-32bit", 3072]] as const) {
+    const image = await imageOf(name, folder);
+    const expected = await kernelTree(image, folder);
+    Deno.removeSync(folder.join("kernel"));
+    const sound = await fuseTree(image, folder, `ro,sb=${block}`);
+    using file = Deno.openSync(image, { write: true });
+    file.seekSync(1024, Deno.SeekMode.Start);
+    file.writeSync(new Uint8Array(1024));
+    // A backup does not follow the counts of free blocks and inodes.
+    for (const tree of [expected, sound]) (tree as Map<string, unknown>).delete("%");
+    for (const options of ["ro", `ro,sb=${block}`]) {
+      const actual = new Map(await fuseTree(image, folder, options));
+      actual.delete("%");
+      assertSame(expected, actual, `${name} with ${options}`);
+    }
+    assertSame(expected, sound, `${name}, whole, with its backup`);
+  }
+});
+
+Deno.test("mount: an external journal is replayed, and missed when it is not named", async () => {
+  if (!requires(...NEEDS)) return;
+  using folder = new TempDir();
+  const [image, journal] = [folder.join("image"), folder.join("journal")];
+  await run("mke2fs", ["-q", "-F", "-b", "4096", "-O", "journal_dev", journal, "8M"]);
+  await run("truncate", ["-s", "32M", image]);
+  {
+    await using journalLoop = await attachLoop(journal);
+    const options = ["-b", "4096", "-J", `device=${journalLoop.path}`];
+    await run("mke2fs", ["-q", "-F", "-t", "ext4", ...options, image]);
+    const journalOption = `rw,commit=600,journal_path=${journalLoop.path}`;
+    await using mount = await mountKernel(image, folder.mkdir("filled"), journalOption);
+    for (let index = 0; index < 50; index++) {
+      Deno.mkdirSync(`${mount.dir}/dir${index}`);
+      writeFile(`${mount.dir}/dir${index}/file`, pattern(index, 5000));
+    }
+    // What is committed is in the journal, and not yet at its place.
+    await run("sync", ["-f", mount.dir]);
+    await Deno.copyFile(image, folder.join("dirty-image"));
+    await Deno.copyFile(journal, folder.join("dirty-journal"));
+  }
+  const [dirty, dirtyJournal] = [folder.join("dirty-image"), folder.join("dirty-journal")];
+  const { stdout } = await run("dumpe2fs", ["-h", dirty]);
+  assert.match(stdout, /needs_recovery/);
+  const digests = [digestOf(dirty), digestOf(dirtyJournal)];
+  const actual = await fuseTree(dirty, folder, `ro,journal_path=${dirtyJournal}`);
+  const { stderr } = await run(FUSE4FS, [dirty, folder.path, "-o", "ro"], { codes: [1, 2, 4, 32] });
+  assert.match(stderr, /journal_path=/);
+  const stale = await fuseTree(dirty, folder, "ro,norecovery");
+  assert.ok(!stale.has("/dir49/file"), "the journal had nothing in it");
+  assert.deepEqual([digestOf(dirty), digestOf(dirtyJournal)], digests, "something was written");
+
+  await using journalLoop = await attachLoop(dirtyJournal);
+  const expected = await kernelTree(dirty, folder, `ro,journal_path=${journalLoop.path}`);
+  assert.ok(expected.has("/dir49/file"));
+  assertSame(expected, actual, "after recovery", ["bfree", "bavail", "ffree"]);
+});
+
+Deno.test("mount: minixdf counts blocks as the kernel's minixdf", async () => {
+  if (!requires(...NEEDS)) return;
+  using folder = new TempDir();
+  for (const name of ["ext2-1k", "ext4-4k", "ext4-bigalloc-1k", "ext4-meta-bg", "ext4-no-64bit"]) {
+    const image = await imageOf(name, folder);
+    const expected = await kernelTree(image, folder, "ro,noload,minixdf");
+    Deno.removeSync(folder.join("kernel"));
+    const actual = await fuseTree(image, folder, "ro,minixdf");
+    assertSame(new Map([["%", expected.get("%")!]]), new Map([["%", actual.get("%")!]]), name);
+  }
+});
+
+Deno.test("mount: FIBMAP on a block device gives the blocks that the kernel gives", async () => {
+  if (!requires(...NEEDS)) return;
+  using folder = new TempDir();
+  const probe = await compileC("probe");
+  for (const name of ["ext2-2k-inode128", "ext4-1k", "ext4-bigalloc-4k"]) {
+    const image = await imageOf(name, folder);
+    await using loop = await attachLoop(image, ["--read-only"]);
+    const files = ["sparse", "fragments", "hole-at-start", "sizes/300001", "zeros"];
+    const blocksOf = async (dir: string) => {
+      const all: string[] = [];
+      for (const file of files) {
+        all.push((await run(probe, ["bmap", `${dir}/data/${file}`, "80"])).stdout);
+      }
+      return all;
+    };
+    const expected = await (async () => {
+      await using mount = await mountKernel(loop.path, folder.mkdir(`k-${name}`), "ro,noload");
+      return await blocksOf(mount.dir);
+    })();
+    await using mount = await mountFuse4fs(loop.path, folder.mkdir(`f-${name}`), "ro");
+    assert.deepEqual(await blocksOf(mount.dir), expected, name);
+  }
+});
+
+Deno.test("mount: a device that shrinks gives EIO, and the mount lives on", async () => {
+  if (!requires(...NEEDS)) return;
+  using folder = new TempDir();
+  const image = folder.join("image");
+  const source = folder.mkdir("source");
+  for (const name of ["a", "b", "c", "d"]) writeFile(`${source}/${name}`, pattern(1, 4 * MEBIBYTE));
+  const options = ["-b", "4096", "-O", "^has_journal", "-d", source];
+  await run("mke2fs", ["-q", "-F", "-t", "ext4", ...options, image, "32M"]);
+  const { size } = Deno.statSync(image);
+  await using mount = await mountFuse4fs(image, folder.mkdir("mount"), "ro");
+  const path = (name: string) => `${mount.dir}/${name}`;
+  // The inode is known to the kernel; the data are not.
+  Deno.statSync(path("d"));
+  Deno.truncateSync(image, 6 * MEBIBYTE);
+  assert.throws(() => Deno.readFileSync(path("d")), /os error 5/);
+  assert.throws(() => Deno.readFileSync(path("d")), /os error 5/, "a second time");
+  assert.equal([...Deno.readDirSync(mount.dir)].length, 5);
+  assert.deepEqual(Deno.readFileSync(path("a")), Deno.readFileSync(`${source}/a`));
+  Deno.truncateSync(image, size);
+  assert.equal(Deno.readFileSync(path("d")).length, 4 * MEBIBYTE);
+});
