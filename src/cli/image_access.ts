@@ -1,6 +1,5 @@
 /** What the commands share that look into an image without mounting it. */
 
-import { EXT4_ROOT_INO } from "../disk/inode.ts";
 import { FileSystem } from "../ext4/filesystem.ts";
 import type { Inode } from "../ext4/inode.ts";
 import { resolvePath } from "../ext4/path.ts";

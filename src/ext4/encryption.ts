@@ -6,8 +6,8 @@
  *     hash (4) | minor hash (4) | up to 149 bytes of ciphertext | SHA-256 of the rest (32)
  */
 
-import { createHash } from "node:crypto";
 import { corrupt } from "../sys/fs_error.ts";
+import { sha256 } from "../disk/sha256.ts";
 import type { Inode } from "./inode.ts";
 
 /** Shortest ciphertext of a name. */
@@ -89,7 +89,7 @@ export function encryptedSymlinkTarget(
 }
 
 function digest(bytes: Uint8Array): Uint8Array {
-  return createHash("sha256").update(bytes).digest();
+  return sha256(bytes);
 }
 
 function equal(a: Uint8Array, b: Uint8Array): boolean {

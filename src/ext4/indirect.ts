@@ -16,7 +16,7 @@ import {
   EXT4_TIND_BLOCK,
   Ext4Inode,
 } from "../disk/inode.ts";
-import { corrupt, fail } from "../sys/fs_error.ts";
+import { corrupt } from "../sys/fs_error.ts";
 import type { FileSystem } from "./filesystem.ts";
 import type { Inode } from "./inode.ts";
 import type { Mapping } from "./map.ts";
@@ -66,7 +66,7 @@ function findPath(inode: Inode, fileBlock: number, perBlock: number): Path {
     if (rest < covered) return { slot, indexes: digits(rest, perBlock, levels) };
     rest -= covered;
   }
-  throw fail("EFBIG", `File block ${fileBlock} is out of range`, { ino: inode.ino });
+  throw corrupt(`block map: file block ${fileBlock} is out of range`, { ino: inode.ino });
 }
 
 /** The `levels` digits of a number in base `perBlock`, highest first. */

@@ -5,7 +5,7 @@
  * File blocks count from the start of the file, physical blocks from the start of the file system.
  */
 
-import { corrupt, fail } from "../sys/fs_error.ts";
+import { corrupt } from "../sys/fs_error.ts";
 import { mapExtents } from "./extents.ts";
 import type { FileSystem } from "./filesystem.ts";
 import { mapIndirect } from "./indirect.ts";
@@ -42,7 +42,7 @@ export function mapBlocks(
 ): Mapping {
   if (inode.hasInlineData) return { kind: "inline", fileBlock, physicalBlock: 0, count };
   if (fileBlock >= MAX_FILE_BLOCKS) {
-    throw fail("EFBIG", `File block ${fileBlock} is out of range`, { ino: inode.ino });
+    throw corrupt(`block map: file block ${fileBlock} is out of range`, { ino: inode.ino });
   }
   const wanted = Math.min(count, MAX_FILE_BLOCKS - fileBlock);
   const mapping = inode.usesExtents
