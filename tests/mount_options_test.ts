@@ -107,7 +107,7 @@ Deno.test("findMountOption: fstab's own options are ignored, with the reason", (
 
 Deno.test("libfuseOptions: source and type by default, the user's own last", () => {
   const plain = parseMountOptions(["ro,nosuid"]);
-  assert.deepEqual(libfuseOptions(plain, "/dev/sda1", true), [
+  assert.deepEqual(libfuseOptions(plain, "/dev/sda1", true, 4096), [
     "ro",
     "fsname=/dev/sda1",
     "subtype=fuse4fs",
@@ -115,11 +115,11 @@ Deno.test("libfuseOptions: source and type by default, the user's own last", () 
     "nosuid",
   ]);
   const own = parseMountOptions(["fsname=mine,no_default_opts,fakeroot"]);
-  assert.deepEqual(libfuseOptions(own, "/dev/sda1", true), ["ro", "fsname=mine"]);
+  assert.deepEqual(libfuseOptions(own, "/dev/sda1", true, 4096), ["ro", "fsname=mine"]);
 });
 
 Deno.test("libfuseOptions: kernel stands for what a kernel mount allows", () => {
-  const options = libfuseOptions(parseMountOptions(["kernel,nodev"]), "x", true);
+  const options = libfuseOptions(parseMountOptions(["kernel,nodev"]), "x", true, 4096);
   for (const name of ["allow_other", "default_permissions", "suid", "dev"]) {
     assert.ok(options.includes(name), name);
   }

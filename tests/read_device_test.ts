@@ -66,7 +66,9 @@ Deno.test("mount: partition=N and offset= find the file system in a disk image",
 Deno.test("mount: sb= and the search for a backup make up for a destroyed superblock", async () => {
   if (!requires(...NEEDS)) return;
   using folder = new TempDir();
-  for (const [name, block] of [["ext4-1k", 8193], ["ext4-meta-bg-32bit", 3072]] as const) {
+  // The backup of groups of an unusual size is found only where the user says that it is.
+  const cases = [["ext4-1k", 8193, ["ro"]], ["ext4-meta-bg-32bit", 3072, []]] as const;
+  for (const [name, block, others] of cases) {
     const image = await imageOf(name, folder);
     const expected = await kernelTree(image, folder);
     Deno.removeSync(folder.join("kernel"));
@@ -76,7 +78,7 @@ Deno.test("mount: sb= and the search for a backup make up for a destroyed superb
     file.writeSync(new Uint8Array(1024));
     // A backup does not follow the counts of free blocks and inodes.
     for (const tree of [expected, sound]) (tree as Map<string, unknown>).delete("%");
-    for (const options of ["ro", `ro,sb=${block}`]) {
+    for (const options of [...others, `ro,sb=${block}`]) {
       const actual = new Map(await fuseTree(image, folder, options));
       actual.delete("%");
       assertSame(expected, actual, `${name} with ${options}`);
@@ -117,8 +119,10 @@ Deno.test("mount: an external journal is replayed, and missed when it is not nam
   assert.ok(!stale.has("/dir49/file"), "the journal had nothing in it");
   assert.deepEqual([digestOf(dirty), digestOf(dirtyJournal)], digests, "something was written");
 
+  // The kernel writes what it replays, to a device that is writable, whatever the mount is.
   await using journalLoop = await attachLoop(dirtyJournal);
-  const expected = await kernelTree(dirty, folder, `ro,journal_path=${journalLoop.path}`);
+  await using loop = await attachLoop(dirty);
+  const expected = await kernelTree(loop.path, folder, `ro,journal_path=${journalLoop.path}`);
   assert.ok(expected.has("/dir49/file"));
   assertSame(expected, actual, "after recovery", ["bfree", "bavail", "ffree"]);
 });
@@ -155,7 +159,8 @@ Deno.test("mount: FIBMAP on a block device gives the blocks that the kernel give
       return await blocksOf(mount.dir);
     })();
     // Only a mount of the type fuseblk hands FIBMAP on.
-    await using mount = await mountFuse4fs(loop.path, folder.mkdir(`f-${name}`), "ro,blkdev");
+    const options = `ro,blkdev`;
+    await using mount = await mountFuse4fs(loop.path, folder.mkdir(`f-${name}`), options);
     assert.deepEqual(await blocksOf(mount.dir), expected, name);
   }
 });

@@ -89,6 +89,10 @@ export class FileDevice implements Device {
       this.read(bytes, position);
       return { kind: "memory", bytes };
     }
+    // Whoever gets the descriptor would take the end of a file that shrank for the end of the data.
+    if (this.#offset + position + length > libc.sizeOf(this.fd)) {
+      throw fail("EIO", `${this.name} has shrunk: byte ${position + length} is gone`);
+    }
     return { kind: "descriptor", fd: this.fd, position: this.#offset + position, length };
   }
 

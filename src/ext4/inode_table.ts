@@ -2,7 +2,6 @@
 
 import type { BlockCache } from "../block/block_cache.ts";
 import { crc32c } from "../disk/crc32c.ts";
-import { EXT4_BG_INODE_UNINIT } from "../disk/group_desc.ts";
 import { EXT4_GOOD_OLD_INODE_SIZE, Ext4Inode } from "../disk/inode.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from "../sys/stat.ts";
 import { badChecksum, corrupt, fail } from "../sys/fs_error.ts";
@@ -69,10 +68,6 @@ export class InodeTable {
   #read(ino: number): Inode {
     const { block, offset } = this.locate(ino);
     const group = Math.floor((ino - 1) / this.#superblock.inodesPerGroup);
-    const uninitialized = (this.#groups.get(group).flags & EXT4_BG_INODE_UNINIT) !== 0;
-    if (uninitialized && this.#superblock.hasGroupChecksums) {
-      throw fail("ESTALE", "Inode not in use: its group has none", { ino, group });
-    }
     this.#readAhead(group, block);
     const inode = this.#decode(ino, block, offset);
     this.#check(inode, block);

@@ -51,8 +51,6 @@ export class Superblock {
   readonly uuid: Uint8Array<ArrayBuffer>;
   /** True when metadata blocks carry a crc32c. */
   readonly hasMetadataChecksums: boolean;
-  /** True when group descriptors carry a checksum, which makes their *_UNINIT flags count. */
-  readonly hasGroupChecksums: boolean;
   /** Where every crc32c of metadata starts. */
   readonly checksumSeed: number;
 
@@ -70,7 +68,6 @@ export class Superblock {
     this.features = readFeatures(view);
     this.uuid = Sb.s_uuid.get(view, 0);
     this.hasMetadataChecksums = this.features.has("metadata_csum");
-    this.hasGroupChecksums = this.hasMetadataChecksums || this.features.has("uninit_bg");
     this.checksumSeed = this.features.has("metadata_csum_seed")
       ? Sb.s_checksum_seed.get(view, 0)
       : crc32c(0xffffffff, this.uuid);

@@ -50,7 +50,13 @@ function requestedBackup(device: Device, block: number): FoundSuperblock {
   throw fail("EINVAL", `no superblock in block ${block}, whatever the block size`);
 }
 
-/** Looks where mke2fs puts the first backups: at the start of groups 1, 3 and 5 of the usual size. */
+/** How far the search for a backup in an unusual place goes, in bytes. */
+const SEARCH_LIMIT = 256 << 20;
+const SEARCH_STEP = 1 << 20;
+/** Superblocks start at multiples of the smallest block. */
+const SMALLEST_BLOCK = 1024;
+
+/** Where mke2fs usually puts the first backups, then anywhere in the first part of the device. */
 function firstBackup(device: Device): FoundSuperblock | undefined {
   for (const blockSize of BLOCK_SIZES) {
     const blocksPerGroup = 8 * blockSize;
@@ -60,6 +66,38 @@ function firstBackup(device: Device): FoundSuperblock | undefined {
       const superblock = backupAt(device, block, blockSize);
       if (superblock !== undefined) return { superblock, block };
     }
+  }
+  return searchBackup(device);
+}
+
+function searchBackup(device: Device): FoundSuperblock | undefined {
+  const limit = Math.min(device.size, SEARCH_LIMIT);
+  const magicAt = Ext4SuperBlock.s_magic.offset;
+  for (let start = 0; start < limit; start += SEARCH_STEP) {
+    const piece = new Uint8Array(Math.min(SEARCH_STEP, limit - start));
+    try {
+      device.read(piece, start);
+    } catch (error) {
+      if (error instanceof FsError) continue;
+      throw error;
+    }
+    const view = new DataView(piece.buffer);
+    for (let at = 0; at + Ext4SuperBlock.byteLength <= piece.length; at += SMALLEST_BLOCK) {
+      if (start + at <= SUPERBLOCK_OFFSET) continue;
+      if (view.getUint16(at + magicAt, true) !== EXT4_SUPER_MAGIC) continue;
+      const found = backupAtByte(device, start + at);
+      if (found !== undefined) return found;
+    }
+  }
+  return undefined;
+}
+
+function backupAtByte(device: Device, position: number): FoundSuperblock | undefined {
+  for (const blockSize of BLOCK_SIZES) {
+    if (position % blockSize !== 0) continue;
+    const block = position / blockSize;
+    const superblock = backupAt(device, block, blockSize);
+    if (superblock !== undefined) return { superblock, block };
   }
   return undefined;
 }

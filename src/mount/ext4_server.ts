@@ -10,6 +10,7 @@ import type { DataSource } from "../block/device.ts";
 import { EXT4_NAME_LEN } from "../disk/directory.ts";
 import { EXT4_ROOT_INO } from "../disk/inode.ts";
 import { readDirectory } from "../ext4/directory.ts";
+import { isDotName } from "../ext4/directory_block.ts";
 import { fileSources, seekData, seekHole } from "../ext4/file.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
 import type { Inode } from "../ext4/inode.ts";
@@ -74,6 +75,8 @@ export class Ext4Server implements Handlers {
 
   lookup(parent: number, name: Uint8Array, caller: Caller): Entry | undefined {
     const dir = this.#inode(parent);
+    // So the kernel finds the inode of a file handle again, of whatever type it is.
+    if (isDot(name)) return this.#entry(dir);
     this.#require(dir, X_OK, caller);
     const inode = namedInode(this.#fs, dir, name);
     return inode === undefined ? undefined : this.#entry(inode);
@@ -212,9 +215,7 @@ export class Ext4Server implements Handlers {
 
   /** The inode of a row; undefined for the dot names and for what can't be read: stat will tell. */
   #rowInode(dir: Inode, row: DirectoryRow): Inode | undefined {
-    const isDot = row.name[0] === 0x2e && row.name.length <= 2 &&
-      (row.name.length === 1 || row.name[1] === 0x2e);
-    if (isDot) return undefined;
+    if (isDotName(row.name)) return undefined;
     try {
       return entryInode(this.#fs, dir, row.ino);
     } catch (error) {
@@ -272,6 +273,10 @@ const ACCESS_OF_OPEN = [R_OK, W_OK, R_OK | W_OK, R_OK | W_OK];
 function visibleSize(fs: FileSystem, inode: Inode): number {
   if (!inode.isSymlink || !inode.isEncrypted) return inode.size;
   return readSymlink(fs, inode).length;
+}
+
+function isDot(name: Uint8Array): boolean {
+  return name.length === 1 && name[0] === 0x2e;
 }
 
 function startsWith(name: Uint8Array, prefix: Uint8Array): boolean {

@@ -53,7 +53,7 @@ export function mountAndServe(mount: Mount): void {
   });
   const readOnly = true;
   using session = new Session(openLibfuse(settings.libfuse), server, {
-    mountOptions: joinOptions(libfuseOptions(settings, source, readOnly)),
+    mountOptions: joinOptions(libfuseOptions(settings, source, readOnly, fs.blockSize)),
     debug: settings.libfuseDebug,
     posixAcl: settings.acl && kernelChecksPermissions(settings),
   }, log);

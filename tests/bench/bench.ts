@@ -3,55 +3,47 @@
  * server in C, on the same image in the same run. docs/benchmarks.md tells how and why.
  */
 
-import { parseArgs } from "node:util";
 import { ensure, FOR_BENCHMARK } from "../../scripts/dependencies.ts";
 import { buildIfNeeded } from "../../scripts/executable.ts";
-import { run } from "../support/run.ts";
 import { drawChart } from "./chart.ts";
-import { makeImage } from "./image.ts";
 import { describeMachine } from "./machine.ts";
-import { dropCaches } from "./measure.ts";
-import { formatTable, type Report, reportWork } from "./report.ts";
-import { mountServer, type Server, type ServerName, SERVERS, type Target } from "./servers.ts";
-import { type Amounts, type Work, WORKS } from "./works.ts";
+import { makePlan } from "./plan.ts";
+import { formatTable, type Report } from "./report.ts";
+import { runRounds } from "./rounds.ts";
 
-const USAGE = `usage: deno task bench [options]
+/** The lines of docs/benchmarks.md between which the table stands. */
+const TABLE_START = "<!-- table: written by deno task bench -->";
+const TABLE_END = "<!-- end of table -->";
 
-  --rounds N      how often each work is done (5)
-  --only WORK     this work only; may be given several times
-  --server NAME   this server only; may be given several times
-  --quick         one round of less work, to see that all runs: no figures to quote
-  --json FILE     write the results here, and the chart beside them as FILE.svg
-  --save          write docs/bench/ and the table in docs/benchmarks.md
-
-works: ${WORKS.map(({ name }) => name).join(" ")}
-servers: ${SERVERS.map(({ name }) => name).join(" ")}`;
-
-const FULL: Amounts = {
-  imageMiB: 2048,
-  files: 8000,
-  bigMiB: 512,
-  randomReads: 16384,
-  stats: 20_000,
-  idleSeconds: 5,
-};
-
-const QUICK: Amounts = {
-  imageMiB: 256,
-  files: 1000,
-  bigMiB: 64,
-  randomReads: 1024,
-  stats: 2000,
-  idleSeconds: 1,
-};
-
-const ROOT = new URL("../../", import.meta.url).pathname;
-
-interface Plan {
-  readonly rounds: number;
-  readonly amounts: Amounts;
-  readonly works: readonly Work[];
-  readonly servers: readonly Server[];
-  readonly json: string | undefined;
-  readonly save: boolean;
+async function main(): Promise<void> {
+  const plan = makePlan(Deno.args);
+  if (Deno.uid() !== 0) {
+    console.error("The benchmark mounts and drops caches, which takes root");
+    Deno.exit(1);
+  }
+  ensure(FOR_BENCHMARK);
+  // Whoever names another executable wants that one measured.
+  if (Deno.env.get("FUSE4FS") === undefined) buildIfNeeded();
+  const works = await runRounds(plan, (step) => console.log(step));
+  const { rounds, amounts, outputs } = plan;
+  const date = new Date().toISOString();
+  const report: Report = { date, machine: await describeMachine(), rounds, amounts, works };
+  const table = formatTable(report);
+  console.log(`\n${table}`);
+  if (outputs.json !== undefined) {
+    Deno.writeTextFileSync(outputs.json, `${JSON.stringify(report, null, 2)}\n`);
+  }
+  if (outputs.svg !== undefined) Deno.writeTextFileSync(outputs.svg, drawChart(report));
+  if (outputs.table !== undefined) replaceTable(outputs.table, table);
 }
+
+function replaceTable(path: string, table: string): void {
+  const text = Deno.readTextFileSync(path);
+  const start = text.indexOf(TABLE_START);
+  const end = text.indexOf(TABLE_END);
+  if (start < 0 || end < start) throw new Error(`${path} has no lines around a table`);
+  const before = text.slice(0, start + TABLE_START.length);
+  Deno.writeTextFileSync(path, `${before}\n\n${table}\n\n${text.slice(end)}`);
+}
+
+await main();

@@ -33,7 +33,10 @@ export const SERVERS: readonly Server[] = [
     name: "kernel",
     title: "kernel ext4",
     isProcess: false,
-    command: ({ image, dir }, options) => ["mount", "-t", "ext4", "-o", `loop,${options}`, image, dir],
+    command: (
+      { image, dir },
+      options,
+    ) => ["mount", "-t", "ext4", "-o", `loop,${options}`, image, dir],
   },
   {
     name: "fuse2fs",

@@ -13,17 +13,17 @@ export interface ImageConfig {
   readonly mke2fs: readonly string[];
   readonly blockSize: number;
   readonly megabytes: number;
-  /**
-   * Who fills the image and tells what is in it: the kernel's ext4, or, for what this kernel
-   * cannot mount, mke2fs -d and debugfs.
-   */
+  /** Who tells what is in the image: the kernel's ext4, or debugfs for what it cannot mount. */
   readonly oracle: "kernel" | "debugfs";
   readonly contents: Contents;
+  /** Who fills the image: the kernel, or mke2fs -d. */
+  readonly filledBy: "kernel" | "mke2fs";
   /** Options of the kernel's mount for the population. */
   readonly populateOptions?: string;
   /** Commands of debugfs before the population. */
   readonly before?: readonly string[];
-  /** Options of tune2fs after the population. */
+  /** Options of tune2fs before the population, and after it. */
+  readonly tuneBefore?: readonly string[];
   readonly tune2fs?: readonly string[];
   /** Commands of debugfs after that. */
   readonly after?: readonly string[];
@@ -35,8 +35,10 @@ interface Row {
   readonly megabytes?: number;
   readonly oracle?: "kernel" | "debugfs";
   readonly contents?: Partial<Contents>;
+  readonly filledBy?: "mke2fs";
   readonly populateOptions?: string;
   readonly before?: readonly string[];
+  readonly tuneBefore?: string;
   readonly tune2fs?: string;
   readonly after?: readonly string[];
 }
@@ -131,6 +133,7 @@ const ROWS: Record<string, Row> = {
   "ext4-bigalloc-4k": { mke2fs: "-t ext4 -O bigalloc -C 65536", megabytes: 128 },
   "ext4-inline-1k": { mke2fs: "-t ext4 -O inline_data", blockSize: 1024 },
   "ext4-inline-inode512": { mke2fs: "-t ext4 -O inline_data -I 512" },
+  "ext4-inline-by-mke2fs": { mke2fs: "-t ext4 -O inline_data", filledBy: "mke2fs" },
   "ext4-ea-inode": { mke2fs: "-t ext4 -O ea_inode", contents: { largeXattrs: true } },
   "ext4-ea-inode-inline-1k": {
     mke2fs: "-t ext4 -O ea_inode,inline_data -I 256",
@@ -158,13 +161,13 @@ const ROWS: Record<string, Row> = {
   "hash-legacy-signed": {
     mke2fs: "-t ext4",
     blockSize: 1024,
-    tune2fs: "-E hash_alg=legacy",
+    tuneBefore: "-E hash_alg=legacy",
     before: SIGNED_HASH,
   },
   "hash-legacy-unsigned": {
     mke2fs: "-t ext4 -E hash_seed=01234567-89ab-cdef-0123-456789abcdef",
     blockSize: 2048,
-    tune2fs: "-E hash_alg=legacy",
+    tuneBefore: "-E hash_alg=legacy",
     before: UNSIGNED_HASH,
   },
   "hash-half-md4-unsigned": { mke2fs: "-t ext4", blockSize: 1024, before: UNSIGNED_HASH },
@@ -172,13 +175,13 @@ const ROWS: Record<string, Row> = {
     mke2fs: "-t ext3 -J size=4",
     blockSize: 1024,
     contents: NO_EXTENTS,
-    tune2fs: "-E hash_alg=tea",
+    tuneBefore: "-E hash_alg=tea",
     before: SIGNED_HASH,
   },
   "hash-tea-unsigned": {
     mke2fs: "-t ext4",
     blockSize: 2048,
-    tune2fs: "-E hash_alg=tea",
+    tuneBefore: "-E hash_alg=tea",
     before: UNSIGNED_HASH,
   },
 
@@ -202,24 +205,27 @@ const ROWS: Record<string, Row> = {
 export const CONFIGS: readonly ImageConfig[] = Object.entries(ROWS).map(([name, row]) => {
   const blockSize = row.blockSize ?? 4096;
   const oracle = row.oracle ?? "kernel";
+  const filledBy = oracle === "debugfs" ? "mke2fs" : row.filledBy ?? "kernel";
   return {
     name,
     mke2fs: row.mke2fs.split(" "),
     blockSize,
     megabytes: row.megabytes ?? 48,
     oracle,
+    filledBy,
     contents: {
       blockSize,
       extents: true,
       longNames: blockSize === 1024 ? 600 : 1200,
       fragments: 500,
-      hugeFiles: oracle === "kernel",
+      hugeFiles: filledBy === "kernel",
       plainNames: oracle === "debugfs",
-      inodeFlags: oracle === "kernel",
+      inodeFlags: filledBy === "kernel",
       ...row.contents,
     },
     populateOptions: row.populateOptions,
     before: row.before,
+    tuneBefore: row.tuneBefore?.split(" "),
     tune2fs: row.tune2fs?.split(" "),
     after: row.after,
   };
@@ -232,9 +238,10 @@ export async function makeImage(config: ImageConfig, folder: string): Promise<st
     run("mke2fs", [
       ...["-q", "-F", "-b", `${config.blockSize}`, ...config.mke2fs, ...more],
       ...[image, `${config.megabytes}M`],
-    ], { env: { MKE2FS_SKIP_CHECK_MSG: "1" } });
-  if (config.oracle === "kernel") {
+    ]);
+  if (config.filledBy === "kernel") {
     await make();
+    if (config.tuneBefore !== undefined) await run("tune2fs", [...config.tuneBefore, image]);
     await debugfs(image, config.before);
     await populateByKernel(image, folder, config);
   } else {
@@ -242,9 +249,7 @@ export async function makeImage(config: ImageConfig, folder: string): Promise<st
     populate(source.path, config.contents);
     await make("-d", source.path);
   }
-  if (config.tune2fs !== undefined && !config.tune2fs.join().includes("hash_alg")) {
-    await run("tune2fs", [...config.tune2fs, image]);
-  }
+  if (config.tune2fs !== undefined) await run("tune2fs", [...config.tune2fs, image]);
   await debugfs(image, config.after);
   return image;
 }
@@ -254,7 +259,6 @@ async function populateByKernel(
   folder: string,
   config: ImageConfig,
 ): Promise<void> {
-  if (config.tune2fs?.join().includes("hash_alg")) await run("tune2fs", [...config.tune2fs, image]);
   const dir = `${folder}/${config.name}.populated`;
   Deno.mkdirSync(dir, { recursive: true });
   const options = config.populateOptions ?? "user_xattr,acl";

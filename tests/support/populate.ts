@@ -38,7 +38,7 @@ export interface Contents {
   readonly longNames: number;
   /** Single blocks of the file with the deep extent tree. */
   readonly fragments: number;
-  /** Files as large as the file system allows: everything but a source for mke2fs -d. */
+  /** Files as large as the file system allows: not in a source of mke2fs -d. */
   readonly hugeFiles: boolean;
 }
 
