@@ -54,6 +54,7 @@ export const FOR_TESTING: readonly Dependency[] = [
   { debianPackage: "acl", why: "setfacl", isThere: program("setfacl") },
   { debianPackage: "fdisk", why: "sfdisk", isThere: program("sfdisk") },
   { debianPackage: "busybox-static", why: "the chroot test", isThere: program("busybox") },
+  { debianPackage: "strace", why: "looks for network traffic", isThere: program("strace") },
   { debianPackage: "xz-utils", why: "unpacks test images", isThere: program("xz") },
   { debianPackage: "bzip2", why: "unpacks test images", isThere: program("bzip2") },
 ];

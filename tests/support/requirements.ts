@@ -12,6 +12,8 @@ export type Requirement =
   | "executable"
   | "e2fsprogs"
   | "gcc"
+  | "busybox"
+  | "strace"
   | "images"
   | "sfdisk"
   | "acl";
@@ -24,6 +26,8 @@ const PIECES: Record<Requirement, { readonly words: string; readonly found: () =
   executable: { words: `the executable ${FUSE4FS}`, found: () => exists(FUSE4FS) },
   e2fsprogs: { words: "mke2fs and debugfs", found: () => inPath("mke2fs") && inPath("debugfs") },
   gcc: { words: "gcc", found: () => inPath("gcc") },
+  busybox: { words: "busybox-static", found: () => exists("/bin/busybox") },
+  strace: { words: "strace", found: () => inPath("strace") },
   sfdisk: { words: "sfdisk", found: () => inPath("sfdisk") },
   acl: { words: "setfacl and getfattr", found: () => inPath("setfacl") && inPath("getfattr") },
   images: { words: "the images of e2fsprogs", found: () => exists(E2FSPROGS_IMAGES) },
