@@ -3,7 +3,7 @@
  * the partitions come from the first if it is whole, and from the backup if not.
  */
 
-import { crc32 } from "../disk/crc32.ts";
+import { crc32 } from "../sys/node_builtins.ts";
 import {
   GPT_SIGNATURE_HIGH,
   GPT_SIGNATURE_LOW,

@@ -7,7 +7,7 @@
  */
 
 import { corrupt } from "../sys/fs_error.ts";
-import { sha256 } from "../disk/sha256.ts";
+import { sha256 } from "../sys/node_builtins.ts";
 import type { Inode } from "./inode.ts";
 
 /** Shortest ciphertext of a name. */
