@@ -16,39 +16,16 @@ import type { Inode } from "./inode.ts";
 import { mapBlocks } from "./map.ts";
 
 /**
- * The device as it would be after recovery. Problems in the log are reported, and the replay ends
- * where it no longer makes sense, as the kernel's would.
+ * The device as it would be after recovery. Damage in the log is reported, and the replay goes as
+ * far as it makes sense: where the kernel would refuse the mount, whoever reads may see the rest.
+ * Throws where nothing of the log makes sense.
  * @param fs the file system as it is on the disk
  * @param external the device with the journal, where it has one of its own
  */
 export function recoverInMemory(fs: FileSystem, external: Device | undefined): Device {
-  const journal = openFileSystemJournal(fs, external);
   const overlay = new OverlayDevice(fs.device, fs.blockSize);
-  const result = recover(journal, deviceTarget(overlay, fs.blockSize));
-  for (const problem of result.problems) fs.report(problem);
-  const name = fs.device.name;
-  fs.log.info(
-    `${name}: replayed ${result.transactions} transactions (${result.blocks} blocks) of its journal ` +
-      `in memory; the image stays as it is`,
-  );
-  const fastCommits = scanFastCommits(journal, result.nextTid);
-  if (fastCommits.operations.length > 0) {
-    fs.log.warn(
-      `${name}: ${fastCommits.operations.length} fast-committed changes are not shown: ` +
-        `mount it once for writing, or let e2fsck replay its journal, to have them`,
-    );
-  }
-  return overlay;
-}
-
-function openFileSystemJournal(fs: FileSystem, external: Device | undefined): Journal {
-  const { view } = fs.superblock;
-  const ino = Sb.s_journal_inum.get(view, 0);
   try {
-    if (ino !== 0) return openJournal(inodeBlocks(fs, fs.ownInode(ino, "journal")));
-    if (external !== undefined) {
-      return openExternalJournal(external, Sb.s_journal_uuid.get(view, 0));
-    }
+    replay(fs, openFileSystemJournal(fs, external), overlay);
   } catch (error) {
     if (!(error instanceof FsError)) throw error;
     throw new FsError(
@@ -56,11 +33,38 @@ function openFileSystemJournal(fs: FileSystem, external: Device | undefined): Jo
       `cannot replay the journal: ${error.message}; -o norecovery mounts without it`,
     );
   }
-  throw fail(
-    "EINVAL",
-    "the journal, which has changes to be replayed, is on another device: " +
-      "name it with -o journal_path=, or mount without it with -o norecovery",
+  return overlay;
+}
+
+function replay(fs: FileSystem, journal: Journal, overlay: Device): void {
+  const { log, device: { name } } = fs;
+  const { transactions, blocks, problems, nextTid } = recover(
+    journal,
+    deviceTarget(overlay, fs.blockSize),
   );
+  for (const problem of problems) fs.report(problem);
+  log.info(
+    `${name}: replayed ${transactions} transactions (${blocks} blocks) of its journal in memory` +
+      (problems.length > 0 ? ", as far as it is whole" : "") + "; the image stays as it is",
+  );
+  const { operations, problem } = scanFastCommits(journal, nextTid);
+  if (problem !== undefined) fs.report(problem);
+  if (operations.length > 0) {
+    log.warn(
+      `${name}: ${operations.length} fast-committed changes are not shown: ` +
+        `have the kernel or e2fsck replay its journal to see them`,
+    );
+  }
+}
+
+function openFileSystemJournal(fs: FileSystem, external: Device | undefined): Journal {
+  const { view } = fs.superblock;
+  const ino = Sb.s_journal_inum.get(view, 0);
+  if (ino !== 0) return openJournal(inodeBlocks(fs, fs.ownInode(ino, "journal")));
+  if (external !== undefined) {
+    return openExternalJournal(external, Sb.s_journal_uuid.get(view, 0));
+  }
+  throw fail("EINVAL", "it is on another device, to be named with -o journal_path=");
 }
 
 /** The blocks of the journal's inode, as the log's medium. */
