@@ -144,7 +144,14 @@ Deno.test("FsError: damage without checksums is told with structure, inode and b
   patient.putInBlock(node, 12 + 4 + 4, 0xff, 0xff, 0xff, 0x7f);
   check("extent place", "/file", "EUCLEAN", /block map/, inode(file.ino), block(0x7fffffff));
   patient.putInBlock(node, 12, 0xff, 0xff, 0xff, 0xff);
-  check("extent order", "/file", "EUCLEAN", /extent \d+:.*out of order/, inode(file.ino), block(node));
+  check(
+    "extent order",
+    "/file",
+    "EUCLEAN",
+    /extent \d+:.*out of order/,
+    inode(file.ino),
+    block(node),
+  );
   patient.put(file.at + 40 + 6, 9, 0);
   check("extent depth", "/file", "EUCLEAN", /extent/, /depth 9/, inode(file.ino));
   patient.put(file.at + 0, 0, 0);

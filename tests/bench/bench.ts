@@ -15,6 +15,9 @@ import { runRounds } from "./rounds.ts";
 const TABLE_START = "<!-- table: written by deno task bench -->";
 const TABLE_END = "<!-- end of table -->";
 
+/** Above this load average others take part in what is measured. */
+const BUSY = 0.5;
+
 async function main(): Promise<void> {
   const plan = makePlan(Deno.args);
   if (Deno.uid() !== 0) {
@@ -24,10 +27,14 @@ async function main(): Promise<void> {
   ensure(FOR_BENCHMARK);
   // Whoever names another executable wants that one measured.
   if (Deno.env.get("FUSE4FS") === undefined) buildIfNeeded();
+  const machine = await describeMachine();
+  if (machine.load > BUSY) {
+    console.log(`The machine is busy (load ${machine.load.toFixed(1)}): figures will be off`);
+  }
   const works = await runRounds(plan, (step) => console.log(step));
   const { rounds, amounts, outputs } = plan;
   const date = new Date().toISOString();
-  const report: Report = { date, machine: await describeMachine(), rounds, amounts, works };
+  const report: Report = { date, machine, rounds, amounts, works };
   const table = formatTable(report);
   console.log(`\n${table}`);
   if (outputs.json !== undefined) {

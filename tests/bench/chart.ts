@@ -23,7 +23,7 @@ import {
 import type { ServerName } from "./servers.ts";
 
 const WIDTH = 960;
-const LEFT = 280;
+const LEFT = 312;
 const RIGHT = 700;
 const TOP = 92;
 const ROW = 44;
@@ -78,7 +78,7 @@ export function drawChart(report: Report): string {
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" role="img">`,
     `<title>Benchmark of fuse4fs: time and memory as multiples of the goal</title>`,
     `<style>${STYLE}</style>`,
-    text(16, 30, "What each takes, as a multiple of what fuse4fs may take", "title"),
+    text(16, 30, "What each server takes, beside what fuse4fs may take", "title"),
     legend(report),
     axis(scale, decades, height - BOTTOM),
     ...works.map((work, index) => row(work, TOP + index * ROW + ROW / 2, scale)),
@@ -131,13 +131,18 @@ function axis(scale: Scale, decades: { first: number; last: number }, bottom: nu
   for (let decade = decades.first; decade <= decades.last; decade++) {
     const x = scale(10 ** decade).toFixed(1);
     const style = decade === 0 ? "goal" : "tick";
-    const words = decade === 0 ? "goal" : `x ${10 ** decade}`;
+    const words = decade === 0 ? "goal" : nameOfDecade(decade);
     lines.push(
       `<line class="${style}" x1="${x}" x2="${x}" y1="${TOP}" y2="${bottom}"/>`,
       text(x, TOP - 8, words, "small", "middle"),
     );
   }
   return lines.join("\n");
+}
+
+/** One hundredth, one tenth, ten times, ... of the goal. */
+function nameOfDecade(decade: number): string {
+  return decade < 0 ? `goal / ${10 ** -decade}` : `goal x ${10 ** decade}`;
 }
 
 function legend(report: Report): string {

@@ -8,6 +8,8 @@ export interface Machine {
   readonly processors: number;
   readonly memoryMiB: number;
   readonly kernel: string;
+  /** Load average over the last minute. */
+  readonly load: number;
   /** Programs by name, each with the version it tells. */
   readonly versions: Readonly<Record<string, string>>;
 }
@@ -18,6 +20,7 @@ export async function describeMachine(): Promise<Machine> {
     processors: navigator.hardwareConcurrency,
     memoryMiB: Math.round(Deno.systemMemoryInfo().total / 2 ** 20),
     kernel: Deno.osRelease(),
+    load: Deno.loadavg()[0],
     versions: {
       fuse4fs: await versionOf("fuse4fs", FUSE4FS),
       fuse2fs: await versionOf("fuse2fs"),

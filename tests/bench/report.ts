@@ -75,8 +75,8 @@ export function formatNumber(value: number): string {
 
 export function formatGoal({ factor, against }: Goal, unit: Unit): string {
   const bound = isMoreBetter(unit) ? "at least" : "at most";
-  if (against === undefined) return `${bound} ${formatNumber(factor)} ${unit}`;
-  return `${bound} ${formatNumber(factor)} x ${titleOf(against)}`;
+  if (against === undefined) return `${bound} ${factor} ${unit}`;
+  return `${bound} ${factor} x ${titleOf(against)}`;
 }
 
 export function formatReached({ against, reached }: GoalReport, unit: Unit): string {

@@ -137,7 +137,7 @@ export const WORKS: readonly Work[] = [
   },
   {
     name: "start-front",
-    title: "start to answering mount, in the foreground",
+    title: "start to answering mount, with -f",
     unit: "ms",
     servers: PROCESSES,
     style: { foreground: true },

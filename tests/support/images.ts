@@ -133,7 +133,7 @@ const ROWS: Record<string, Row> = {
   "ext4-bigalloc-4k": { mke2fs: "-t ext4 -O bigalloc -C 65536", megabytes: 128 },
   "ext4-inline-1k": { mke2fs: "-t ext4 -O inline_data", blockSize: 1024 },
   "ext4-inline-inode512": { mke2fs: "-t ext4 -O inline_data -I 512" },
-  "ext4-inline-by-mke2fs": { mke2fs: "-t ext4 -O inline_data", filledBy: "mke2fs" },
+  "ext4-by-mke2fs": { mke2fs: "-t ext4", filledBy: "mke2fs" },
   "ext4-ea-inode": { mke2fs: "-t ext4 -O ea_inode", contents: { largeXattrs: true } },
   "ext4-ea-inode-inline-1k": {
     mke2fs: "-t ext4 -O ea_inode,inline_data -I 256",

@@ -134,13 +134,15 @@ static int handles(char **arguments)
 	return 0;
 }
 
-/* bmap FILE COUNT: the device block of each of the first blocks. */
+/* bmap FILE COUNT: the size of a block, and the device block of each of the first blocks. */
 static int bmap(char **arguments)
 {
 	int fd = open(arguments[0], O_RDONLY);
+	int size;
 
-	if (fd < 0)
-		return fail("open", arguments[0]);
+	if (fd < 0 || ioctl(fd, FIGETBSZ, &size) < 0)
+		return fail("FIGETBSZ", arguments[0]);
+	printf("%d ", size);
 	for (int block = 0; block < atoi(arguments[1]); block++) {
 		int number = block;
 

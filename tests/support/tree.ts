@@ -20,7 +20,8 @@ export async function describeTree(root: string): Promise<Tree> {
   return parseTree(stdout);
 }
 
-function parseTree(text: string): Tree {
+/** What tree.c printed. */
+export function parseTree(text: string): Tree {
   const tree = new Map<string, Facts>();
   for (const line of text.split("\n")) {
     if (line === "") continue;
