@@ -75,7 +75,7 @@ const FEATURES: readonly Feature[] = [
       enable_verity "$1/empty" "$1/small" "$1/large"
       seq 300000 >"$1/without"`,
     ask: `sha256sum <"$1/large"; sha256sum <"$1/small"; lsattr "$1" | sed "s|$1||"`,
-    known: /^-+V-+ \/large$/m,
+    known: /^-+e-+V-+ \/large$/m,
     paths: 6,
   },
 ];

@@ -1,7 +1,7 @@
 /**
  * libfuse3 by foreign function interface. Versions 3.10 and later work, of soname 3 and 4: only
  * calls whose meaning did not change are used, and no structure of libfuse but the few bytes of
- * fuse_args, fuse_buf, fuse_bufvec and fuse_conn_info that are the same in all of them.
+ * fuse_args, fuse_buf and fuse_conn_info that are the same in all of them.
  */
 
 import { fail } from "../sys/fs_error.ts";
@@ -79,14 +79,6 @@ const SYMBOLS = {
       "pointer", // fuse_req_t req
       "buffer", // const char *buf
       "usize", // size_t size
-    ],
-    result: "i32",
-  },
-  fuse_reply_data: {
-    parameters: [
-      "pointer", // fuse_req_t req
-      "buffer", // struct fuse_bufvec *bufv
-      "i32", // enum fuse_buf_copy_flags flags
     ],
     result: "i32",
   },

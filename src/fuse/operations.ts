@@ -17,6 +17,8 @@ export interface Context {
   readonly handlers: Handlers;
   readonly request: Request;
   readonly reply: Replies;
+  /** The descriptor of /dev/fuse. */
+  readonly fuseFd: number;
   /** The kernel takes ENOSYS to open or opendir as "do it without me from now on". */
   readonly canSkipOpen: boolean;
   readonly canSkipOpendir: boolean;
@@ -78,11 +80,11 @@ export const OPERATIONS: readonly Operation[] = [
   {
     name: "read",
     slot: 15,
-    handle: ({ handlers, request, reply }) => {
+    handle: ({ handlers, request, reply, fuseFd }) => {
       const position = request.argument(wire.FuseReadIn.offset);
       const size = request.argument(wire.FuseReadIn.size);
       const handle = request.argument(wire.FuseReadIn.fh);
-      reply.data(request, handlers.read(request.nodeId, position, size, handle));
+      reply.data(request, handlers.read(request.nodeId, position, size, handle), fuseFd);
     },
   },
   {

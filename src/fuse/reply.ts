@@ -9,6 +9,8 @@ import { fail } from "../sys/fs_error.ts";
 import type { Attributes, DirectoryRow, Entry, OpenReply, StatFs, Timeouts } from "./handlers.ts";
 import type { Symbols } from "./library.ts";
 import type { Request } from "./request.ts";
+import { lengthOf } from "./sources.ts";
+import { SplicePipe } from "./splice.ts";
 import {
   FOPEN_CACHE_DIR,
   FOPEN_DIRECT_IO,
@@ -19,6 +21,7 @@ import {
   FuseDirent as Dirent,
   FuseEntryOut as EntryOut,
   FuseGetxattrOut,
+  FuseInHeader,
   FuseIoctlOut,
   FuseLseekOut,
   FuseOpenOut,
@@ -36,24 +39,16 @@ const MAX_COPIED = 128 << 10;
 const STATX_BASIC_STATS = 0x07ff;
 const STATX_BTIME = 0x0800;
 
-/** struct fuse_bufvec: count, idx, off, then fuse_buf of 40 bytes (48 since libfuse 3.17). */
-const BUFVEC_HEADER_SIZE = 24;
-const FUSE_BUF_IS_FD = 1 << 1;
-const FUSE_BUF_FD_SEEK = 1 << 2;
-const FUSE_BUF_FD_RETRY = 1 << 3;
-
 export class Replies {
   readonly #symbols: Symbols;
   readonly #bytes = new Uint8Array(BUFFER_SIZE);
   readonly #view = new DataView(this.#bytes.buffer);
   readonly #timeouts: Timeouts;
-  readonly #fuseBufSize: number;
+  readonly #pipe = new SplicePipe();
 
-  /** @param fuseBufSize bytes of libfuse's struct fuse_buf */
-  constructor(symbols: Symbols, timeouts: Timeouts, fuseBufSize: number) {
+  constructor(symbols: Symbols, timeouts: Timeouts) {
     this.#symbols = symbols;
     this.#timeouts = timeouts;
-    this.#fuseBufSize = fuseBufSize;
   }
 
   /** A negative answer; 0 is success without content. */
@@ -170,11 +165,20 @@ export class Replies {
     return this.#bytes.subarray(0, size);
   }
 
-  /** Data of a file: copied when it is small or in memory, spliced from its descriptors else. */
-  data(request: Request, sources: readonly DataSource[]): void {
+  /**
+   * Data of a file: copied when it is small or in many pieces, spliced otherwise.
+   * @param fuseFd the descriptor of /dev/fuse
+   */
+  data(request: Request, sources: readonly DataSource[], fuseFd: number): void {
     const length = sources.reduce((sum, source) => sum + lengthOf(source), 0);
-    if (length <= MAX_COPIED) this.#copyData(request, sources, length);
-    else this.#spliceData(request, sources);
+    if (length <= MAX_COPIED || !this.#pipe.fits(sources)) {
+      this.#copyData(request, sources, length);
+      return;
+    }
+    const unique = FuseInHeader.unique.get(request.view, 0);
+    this.#pipe.send(fuseFd, unique, sources);
+    // The kernel has its answer; libfuse is to forget the request.
+    this.none(request);
   }
 
   /** Starts a listing of at most `size` bytes. */
@@ -218,25 +222,6 @@ export class Replies {
       at += lengthOf(source);
     }
     this.#send(request, length);
-  }
-
-  #spliceData(request: Request, sources: readonly DataSource[]): void {
-    const size = this.#fuseBufSize;
-    const vector = new Uint8Array(BUFVEC_HEADER_SIZE + sources.length * size);
-    const view = new DataView(vector.buffer);
-    view.setUint32(0, sources.length, true);
-    for (const [index, source] of sources.entries()) {
-      const at = BUFVEC_HEADER_SIZE + index * size;
-      view.setUint32(at, lengthOf(source), true);
-      if (source.kind === "memory") {
-        view.setBigUint64(at + 16, addressOf(source.bytes), true);
-      } else {
-        view.setUint32(at + 8, FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK | FUSE_BUF_FD_RETRY, true);
-        view.setInt32(at + 24, source.fd, true);
-        view.setBigInt64(at + 32, BigInt(source.position), true);
-      }
-    }
-    this.#symbols.fuse_reply_data(request.handle, vector, 0);
   }
 
   #putEntry(at: number, entry: Entry): void {
@@ -333,12 +318,4 @@ export class RowWriter {
 
 function direntSize(row: DirectoryRow): number {
   return Math.ceil((Dirent.byteLength + row.name.length) / 8) * 8;
-}
-
-function lengthOf(source: DataSource): number {
-  return source.kind === "memory" ? source.bytes.length : source.length;
-}
-
-function addressOf(bytes: Uint8Array<ArrayBuffer>): bigint {
-  return Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes));
 }

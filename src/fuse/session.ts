@@ -29,8 +29,6 @@ import { FUSE_STATX, FuseInHeader, FuseOutHeader } from "./wire.ts";
 /** Capabilities of the connection (fuse_common.h). */
 const FUSE_CAP_ASYNC_READ = 1 << 0;
 const FUSE_CAP_EXPORT_SUPPORT = 1 << 4;
-const FUSE_CAP_SPLICE_WRITE = 1 << 7;
-const FUSE_CAP_SPLICE_MOVE = 1 << 8;
 const FUSE_CAP_SPLICE_READ = 1 << 9;
 const FUSE_CAP_IOCTL_DIR = 1 << 11;
 const FUSE_CAP_AUTO_INVAL_DATA = 1 << 12;
@@ -42,8 +40,8 @@ const FUSE_CAP_POSIX_ACL = 1 << 19;
 const FUSE_CAP_CACHE_SYMLINKS = 1 << 23;
 const FUSE_CAP_NO_OPENDIR_SUPPORT = 1 << 24;
 
-const WANTED = FUSE_CAP_ASYNC_READ | FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_SPLICE_WRITE |
-  FUSE_CAP_SPLICE_MOVE | FUSE_CAP_IOCTL_DIR | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
+const WANTED = FUSE_CAP_ASYNC_READ | FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_IOCTL_DIR |
+  FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
   FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_CACHE_SYMLINKS;
 /**
  * Requests must be read, not spliced, so that they can be looked at; and since nobody else changes
@@ -89,7 +87,7 @@ export class Session implements Disposable {
   readonly #log: Log;
   readonly #options: SessionOptions;
   readonly #request: Request;
-  readonly #context: Context & { canSkipOpen: boolean; canSkipOpendir: boolean };
+  readonly #context: { -readonly [Key in keyof Context]: Context[Key] };
   readonly #fuseBuf = new Uint8Array(FUSE_BUF_SIZE);
   readonly #fuseBufView = new DataView(this.#fuseBuf.buffer);
   /** Everything that C holds pointers to: must live as long as the session. */
@@ -110,7 +108,8 @@ export class Session implements Disposable {
     this.#context = {
       handlers,
       request: this.#request,
-      reply: new Replies(libfuse.symbols, handlers.timeouts, fuseBufSize(libfuse)),
+      reply: new Replies(libfuse.symbols, handlers.timeouts),
+      fuseFd: -1,
       canSkipOpen: false,
       canSkipOpendir: false,
     };
@@ -132,6 +131,7 @@ export class Session implements Disposable {
       throw fail("EIO", `Cannot mount at ${mountpoint}: libfuse's message is above`);
     }
     this.#isMounted = true;
+    this.#context.fuseFd = this.fd;
     setNonBlocking(this.fd);
   }
 
@@ -292,12 +292,6 @@ export class Session implements Disposable {
   #closeCallbacks(): void {
     for (const callback of this.#callbacks) callback.close();
   }
-}
-
-/** struct fuse_buf grew by a size in 3.17. */
-function fuseBufSize(libfuse: Libfuse): number {
-  const [major, minor] = libfuse.version.split(".").map(Number);
-  return major > 3 || minor >= 17 ? 48 : 40;
 }
 
 function addressOf(bytes: Uint8Array<ArrayBuffer>): bigint {

@@ -42,6 +42,44 @@ const SYMBOLS = {
     ],
     result: "isize",
   },
+  read: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // void *buf
+      "usize", // size_t count
+    ],
+    result: "isize",
+  },
+  pipe2: {
+    parameters: [
+      "buffer", // int pipefd[2]
+      "i32", // int flags
+    ],
+    result: "i32",
+  },
+  splice: {
+    parameters: [
+      "i32", // int fd_in
+      "buffer", // off64_t *off_in
+      "i32", // int fd_out
+      "pointer", // off64_t *off_out
+      "usize", // size_t len
+      "u32", // unsigned int flags
+    ],
+    result: "isize",
+  },
+  spliceOut: {
+    name: "splice",
+    parameters: [
+      "i32", // int fd_in, a pipe
+      "pointer", // off64_t *off_in
+      "i32", // int fd_out
+      "pointer", // off64_t *off_out
+      "usize", // size_t len
+      "u32", // unsigned int flags
+    ],
+    result: "isize",
+  },
   lseek: {
     parameters: [
       "i32", // int fd
@@ -223,6 +261,60 @@ export function write(fd: number, buffer: Uint8Array<ArrayBuffer>): number {
     Number(libc().write(fd, buffer, BigInt(buffer.length))),
     () => `write ${buffer.length} bytes`,
   );
+}
+
+const PIPE_BUF = 4096;
+const F_SETPIPE_SZ = 1031;
+const F_GETPIPE_SZ = 1032;
+
+/** A pipe, both ends non-blocking, as large as the system lets it be up to `size` bytes. */
+export function makePipe(size: number): {
+  readonly reader: number;
+  readonly writer: number;
+  readonly size: number;
+} {
+  const ends = new Int32Array(2);
+  const flags = O_CLOEXEC | O_NONBLOCK;
+  check(libc().pipe2(new Uint8Array(ends.buffer), flags), () => "make a pipe");
+  const [reader, writer] = ends;
+  // Without privilege there is a limit, usually 1 MiB.
+  for (let wanted = size; wanted > PIPE_BUF; wanted /= 2) {
+    if (libc().fcntl(writer, F_SETPIPE_SZ, BigInt(wanted)) >= 0) break;
+  }
+  return {
+    reader,
+    writer,
+    size: check(libc().fcntl(writer, F_GETPIPE_SZ, 0n), () => "size a pipe"),
+  };
+}
+
+const spliceOffset = new BigInt64Array(1);
+const spliceOffsetBytes = new Uint8Array(spliceOffset.buffer);
+const SPLICE_F_MOVE = 1;
+
+/** splice(2) from a place of a file into a pipe; returns how much went, 0 at the end of the file. */
+export function spliceIn(fd: number, position: number, pipe: number, length: number): number {
+  spliceOffset[0] = BigInt(position);
+  return check(
+    Number(
+      libc().splice(fd, spliceOffsetBytes, pipe, null, BigInt(length), SPLICE_F_MOVE),
+    ),
+    () => `read ${length} bytes at ${position}`,
+  );
+}
+
+/** splice(2) of `length` bytes of a pipe to a descriptor that takes them as one message. */
+export function spliceOut(pipe: number, fd: number, length: number): number {
+  return check(
+    Number(libc().spliceOut(pipe, null, fd, null, BigInt(length), SPLICE_F_MOVE)),
+    () => `send ${length} bytes`,
+  );
+}
+
+/** Throws away what is in a non-blocking pipe. */
+export function drain(pipe: number): void {
+  const scrap = new Uint8Array(65536);
+  while (libc().read(pipe, scrap, BigInt(scrap.length)) > 0n);
 }
 
 const SEEK_END = 2;
