@@ -8,11 +8,18 @@ import { formatNumber, reportWork, type WorkReport } from "./report.ts";
 import { mountServer, type Server, type ServerName, type Target } from "./servers.ts";
 import type { Amounts, Work } from "./works.ts";
 
+// Not in /tmp, which may lie in memory, where nothing is ever cold.
+const CACHE = `${ROOT}.cache`;
+
 /** Does all that is planned. `say` is told of each step. */
 export async function runRounds(
   { rounds, amounts, works, servers }: Plan,
   say: (words: string) => void,
 ): Promise<WorkReport[]> {
+  Deno.mkdirSync(CACHE, { recursive: true });
+  // Two at a time would drop each other's caches.
+  using lock = Deno.openSync(`${CACHE}/bench.lock`, { write: true, create: true });
+  await lock.lock(true);
   using interruption = new Interruption();
   using workshop = new Workshop();
   say("Making the image");
@@ -60,12 +67,10 @@ interface Site {
 
 /** A folder with the image and the compiled programs; gone at the end of its scope. */
 class Workshop implements Disposable {
-  // Not in /tmp, which may lie in memory, where nothing is ever cold.
   readonly #folder: string;
 
   constructor() {
-    Deno.mkdirSync(`${ROOT}.cache`, { recursive: true });
-    this.#folder = Deno.makeTempDirSync({ dir: `${ROOT}.cache`, prefix: "bench_" });
+    this.#folder = Deno.makeTempDirSync({ dir: CACHE, prefix: "bench_" });
   }
 
   async prepare(amounts: Amounts): Promise<Site> {
