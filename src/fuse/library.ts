@@ -66,22 +66,6 @@ const SYMBOLS = {
     parameters: ["pointer" /* struct fuse_session *se */],
     result: "void",
   },
-  fuse_reply_err: {
-    parameters: [
-      "pointer", // fuse_req_t req
-      "i32", // int err
-    ],
-    result: "i32",
-  },
-  fuse_reply_none: { parameters: ["pointer" /* fuse_req_t req */], result: "void" },
-  fuse_reply_buf: {
-    parameters: [
-      "pointer", // fuse_req_t req
-      "buffer", // const char *buf
-      "usize", // size_t size
-    ],
-    result: "i32",
-  },
 } as const satisfies Deno.ForeignLibraryInterface;
 
 export type Symbols = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];

@@ -1,7 +1,7 @@
 /**
- * The operations, one row each: libfuse's name and place for it, and how a request becomes a call
- * of the handler and its result an answer. A new FUSE operation is a row here, a method in
- * handlers.ts, and its structures in wire.ts.
+ * The operations, one row each: the kernel's name and number for it (linux/fuse.h), and how a
+ * request becomes a call of the handler and its result an answer. A new FUSE operation is a row
+ * here, a method in handlers.ts, and its structures in wire.ts.
  */
 
 import { Errno } from "../sys/errno.ts";
@@ -17,30 +17,21 @@ export interface Context {
   readonly handlers: Handlers;
   readonly request: Request;
   readonly reply: Replies;
-  /** The descriptor of /dev/fuse. */
-  readonly fuseFd: number;
   /** The kernel takes ENOSYS to open or opendir as "do it without me from now on". */
   readonly canSkipOpen: boolean;
   readonly canSkipOpendir: boolean;
 }
 
-interface Operation {
+export interface Operation {
   readonly name: string;
-  /** Place in struct fuse_lowlevel_ops; later versions of libfuse only append to it. */
-  readonly slot: number;
+  readonly opcode: number;
   readonly handle: (context: Context) => void;
 }
-
-/** init and destroy have other parameters than the rest and are the session's own. */
-export const INIT_SLOT = 0;
-export const DESTROY_SLOT = 1;
-/** Slots of the table that goes to libfuse: up to lseek, which 3.8 brought. */
-export const SLOT_COUNT = 44;
 
 export const OPERATIONS: readonly Operation[] = [
   {
     name: "lookup",
-    slot: 2,
+    opcode: 1,
     handle: ({ handlers, request, reply }) =>
       reply.entry(
         request,
@@ -49,27 +40,27 @@ export const OPERATIONS: readonly Operation[] = [
   },
   {
     name: "forget",
-    slot: 3,
-    handle: ({ handlers, request, reply }) => {
+    opcode: 2,
+    // Has no answer, as the next one.
+    handle: ({ handlers, request }) => {
       handlers.forget(request.nodeId, request.argument(wire.FuseForgetIn.nlookup));
-      reply.none(request);
     },
   },
   {
     name: "getattr",
-    slot: 4,
+    opcode: 3,
     handle: ({ handlers, request, reply }) =>
       reply.attributes(request, handlers.getattr(request.nodeId)),
   },
   {
     name: "readlink",
-    slot: 6,
+    opcode: 5,
     handle: ({ handlers, request, reply }) =>
       reply.bytes(request, handlers.readlink(request.nodeId)),
   },
   {
     name: "open",
-    slot: 14,
+    opcode: 14,
     handle: ({ handlers, request, reply, canSkipOpen }) => {
       const flags = request.argument(wire.FuseOpenIn.flags);
       const opened = handlers.open(request.nodeId, flags, request);
@@ -79,17 +70,17 @@ export const OPERATIONS: readonly Operation[] = [
   },
   {
     name: "read",
-    slot: 15,
-    handle: ({ handlers, request, reply, fuseFd }) => {
+    opcode: 15,
+    handle: ({ handlers, request, reply }) => {
       const position = request.argument(wire.FuseReadIn.offset);
       const size = request.argument(wire.FuseReadIn.size);
       const handle = request.argument(wire.FuseReadIn.fh);
-      reply.data(request, handlers.read(request.nodeId, position, size, handle), fuseFd);
+      reply.data(request, handlers.read(request.nodeId, position, size, handle));
     },
   },
   {
     name: "release",
-    slot: 18,
+    opcode: 18,
     handle: ({ handlers, request, reply }) => {
       handlers.release(request.nodeId, request.argument(wire.FuseReleaseIn.fh));
       reply.error(request, 0);
@@ -97,7 +88,7 @@ export const OPERATIONS: readonly Operation[] = [
   },
   {
     name: "opendir",
-    slot: 20,
+    opcode: 27,
     handle: ({ handlers, request, reply, canSkipOpendir }) => {
       const opened = handlers.opendir(request.nodeId, request);
       if (opened === undefined && canSkipOpendir) reply.error(request, Errno.ENOSYS);
@@ -106,7 +97,7 @@ export const OPERATIONS: readonly Operation[] = [
   },
   {
     name: "readdir",
-    slot: 21,
+    opcode: 28,
     handle: ({ handlers, request, reply }) => {
       const rows = reply.rows(request.argument(wire.FuseReadIn.size));
       const position = request.argument(wire.FuseReadIn.offset);
@@ -116,7 +107,7 @@ export const OPERATIONS: readonly Operation[] = [
   },
   {
     name: "releasedir",
-    slot: 22,
+    opcode: 29,
     handle: ({ handlers, request, reply }) => {
       handlers.releasedir(request.nodeId, request.argument(wire.FuseReleaseIn.fh));
       reply.error(request, 0);
@@ -124,13 +115,13 @@ export const OPERATIONS: readonly Operation[] = [
   },
   {
     name: "statfs",
-    slot: 24,
+    opcode: 17,
     handle: ({ handlers, request, reply }) =>
       reply.statfs(request, handlers.statfs(request.nodeId)),
   },
   {
     name: "getxattr",
-    slot: 26,
+    opcode: 22,
     handle: ({ handlers, request, reply }) => {
       const name = request.name(wire.FuseGetxattrIn.byteLength);
       const value = handlers.getxattr(request.nodeId, name);
@@ -140,21 +131,28 @@ export const OPERATIONS: readonly Operation[] = [
   },
   {
     name: "listxattr",
-    slot: 27,
+    opcode: 23,
     handle: ({ handlers, request, reply }) =>
       replySized(request, reply, handlers.listxattr(request.nodeId, request)),
   },
   {
     name: "access",
-    slot: 29,
+    opcode: 34,
     handle: ({ handlers, request, reply }) => {
       handlers.access(request.nodeId, request.argument(wire.FuseAccessIn.mask), request);
       reply.error(request, 0);
     },
   },
   {
+    // Each request is answered before the next is received: what this one wants to interrupt has
+    // its answer. An interrupt itself has none.
+    name: "interrupt",
+    opcode: 36,
+    handle: () => {},
+  },
+  {
     name: "bmap",
-    slot: 33,
+    opcode: 37,
     handle: ({ handlers, request, reply }) => {
       const block = request.argument(wire.FuseBmapIn.block);
       const blockSize = request.argument(wire.FuseBmapIn.blocksize);
@@ -163,7 +161,7 @@ export const OPERATIONS: readonly Operation[] = [
   },
   {
     name: "ioctl",
-    slot: 34,
+    opcode: 39,
     handle: ({ handlers, request, reply }) => {
       const { FuseIoctlIn: In } = wire;
       const input = request.data(In.byteLength, request.argument(In.in_size));
@@ -176,21 +174,27 @@ export const OPERATIONS: readonly Operation[] = [
     },
   },
   {
-    name: "forget_multi",
-    slot: 38,
-    handle: ({ handlers, request, reply }) => {
+    // libfuse before 3.18 does not know it: the time of creation would be lost.
+    name: "statx",
+    opcode: 52,
+    handle: ({ handlers, request, reply }) =>
+      reply.statx(request, handlers.getattr(request.nodeId)),
+  },
+  {
+    name: "batch_forget",
+    opcode: 42,
+    handle: ({ handlers, request }) => {
       const { FuseBatchForgetIn: In, FuseForgetOne: One } = wire;
       const count = request.argument(In.count);
       for (let index = 0; index < count; index++) {
         const at = In.byteLength + index * One.byteLength;
         handlers.forget(request.argumentAt(One.nodeid, at), request.argumentAt(One.nlookup, at));
       }
-      reply.none(request);
     },
   },
   {
     name: "readdirplus",
-    slot: 41,
+    opcode: 44,
     handle: ({ handlers, request, reply }) => {
       const rows = reply.rows(request.argument(wire.FuseReadIn.size));
       const position = request.argument(wire.FuseReadIn.offset);
@@ -200,7 +204,7 @@ export const OPERATIONS: readonly Operation[] = [
   },
   {
     name: "lseek",
-    slot: 43,
+    opcode: 46,
     handle: ({ handlers, request, reply }) => {
       const { FuseLseekIn: In } = wire;
       const position = request.argument(In.offset);

@@ -1,13 +1,13 @@
 /**
- * Answers: encoded into one buffer that all of them share, and sent through libfuse. Nothing is
- * allocated on the way of the frequent ones.
+ * Answers: encoded into one buffer that all of them share, behind the header that each of them
+ * has, and written to /dev/fuse with one call. Nothing is allocated on the way of the frequent
+ * ones.
  */
 
 import type { DataSource } from "../block/device.ts";
-import { preadFully } from "../sys/libc.ts";
+import { preadFully, sendMessage } from "../sys/libc.ts";
 import { fail } from "../sys/fs_error.ts";
 import type { Attributes, DirectoryRow, Entry, OpenReply, StatFs, Timeouts } from "./handlers.ts";
-import type { Symbols } from "./library.ts";
 import type { Request } from "./request.ts";
 import { lengthOf } from "./sources.ts";
 import { SplicePipe } from "./splice.ts";
@@ -21,10 +21,10 @@ import {
   FuseDirent as Dirent,
   FuseEntryOut as EntryOut,
   FuseGetxattrOut,
-  FuseInHeader,
   FuseIoctlOut,
   FuseLseekOut,
   FuseOpenOut,
+  FuseOutHeader as OutHeader,
   FuseStatfsOut as StatfsOut,
   FuseStatx as Statx,
   FuseStatxOut as StatxOut,
@@ -40,25 +40,25 @@ const STATX_BASIC_STATS = 0x07ff;
 const STATX_BTIME = 0x0800;
 
 export class Replies {
-  readonly #symbols: Symbols;
-  readonly #bytes = new Uint8Array(BUFFER_SIZE);
-  readonly #view = new DataView(this.#bytes.buffer);
+  /** fuse_out_header, then the answer. */
+  readonly #message = new Uint8Array(OutHeader.byteLength + BUFFER_SIZE);
+  readonly #header = new DataView(this.#message.buffer, 0, OutHeader.byteLength);
+  readonly #bytes = this.#message.subarray(OutHeader.byteLength);
+  readonly #view = new DataView(this.#message.buffer, OutHeader.byteLength);
   readonly #timeouts: Timeouts;
   readonly #pipe = new SplicePipe();
+  /** The descriptor of /dev/fuse. */
+  fuseFd = -1;
 
-  constructor(symbols: Symbols, timeouts: Timeouts) {
-    this.#symbols = symbols;
+  constructor(timeouts: Timeouts) {
     this.#timeouts = timeouts;
   }
 
   /** A negative answer; 0 is success without content. */
   error(request: Request, errno: number): void {
-    this.#symbols.fuse_reply_err(request.handle, errno);
-  }
-
-  /** The request has no answer. */
-  none(request: Request): void {
-    this.#symbols.fuse_reply_none(request.handle);
+    OutHeader.error.set(this.#header, 0, -errno);
+    this.#send(request, 0);
+    OutHeader.error.set(this.#header, 0, 0);
   }
 
   bytes(request: Request, content: Uint8Array): void {
@@ -131,8 +131,7 @@ export class Replies {
     this.#send(request, FuseIoctlOut.byteLength + output.length);
   }
 
-  /** The answer to FUSE_STATX, which libfuse before 3.18 does not know: for Session to send. */
-  statx(attributes: Attributes): Uint8Array<ArrayBuffer> {
+  statx(request: Request, attributes: Attributes): void {
     const view = this.#view;
     const size = StatxOut.byteLength + Statx.byteLength;
     this.#bytes.fill(0, 0, size);
@@ -162,23 +161,17 @@ export class Replies {
       Statx.btime_sec.set(view, at, btime.sec);
       Statx.btime_nsec.set(view, at, btime.nsec);
     }
-    return this.#bytes.subarray(0, size);
+    this.#send(request, size);
   }
 
-  /**
-   * Data of a file: copied when it is small or in many pieces, spliced otherwise.
-   * @param fuseFd the descriptor of /dev/fuse
-   */
-  data(request: Request, sources: readonly DataSource[], fuseFd: number): void {
+  /** Data of a file: copied when it is small or in many pieces, spliced otherwise. */
+  data(request: Request, sources: readonly DataSource[]): void {
     const length = sources.reduce((sum, source) => sum + lengthOf(source), 0);
-    if (length <= MAX_COPIED || !this.#pipe.fits(sources)) {
+    if (length > MAX_COPIED && this.#pipe.fits(sources)) {
+      this.#pipe.send(this.fuseFd, request.unique, sources);
+    } else {
       this.#copyData(request, sources, length);
-      return;
     }
-    const unique = FuseInHeader.unique.get(request.view, 0);
-    this.#pipe.send(fuseFd, unique, sources);
-    // The kernel has its answer; libfuse is to forget the request.
-    this.none(request);
   }
 
   /** Starts a listing of at most `size` bytes. */
@@ -203,8 +196,12 @@ export class Replies {
     this.#send(request, rows.length);
   }
 
+  /** Sends the first `length` bytes of the buffer. */
   #send(request: Request, length: number): void {
-    this.#symbols.fuse_reply_buf(request.handle, this.#bytes, BigInt(length));
+    const size = OutHeader.byteLength + length;
+    OutHeader.len.set(this.#header, 0, size);
+    OutHeader.unique.set(this.#header, 0, request.unique);
+    sendMessage(this.fuseFd, this.#message, size);
   }
 
   #copyData(request: Request, sources: readonly DataSource[], length: number): void {

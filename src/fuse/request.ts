@@ -13,12 +13,13 @@ export class Request implements Caller {
   /** All bytes of the receive buffer; those behind `length` are of no meaning. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly view: DataView<ArrayBuffer>;
-  /** libfuse's fuse_req_t, good until it is answered. */
-  handle: Deno.PointerValue = null;
+
+  readonly #unique: Uint8Array<ArrayBuffer>;
 
   constructor(bytes: Uint8Array<ArrayBuffer>) {
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#unique = Header.unique.get(this.view, 0);
   }
 
   get length(): number {
@@ -27,6 +28,11 @@ export class Request implements Caller {
 
   get opcode(): number {
     return Header.opcode.get(this.view, 0);
+  }
+
+  /** What an answer names its request by. Not a copy. */
+  get unique(): Uint8Array<ArrayBuffer> {
+    return this.#unique;
   }
 
   get nodeId(): number {

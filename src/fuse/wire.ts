@@ -1,14 +1,11 @@
 /**
  * Messages between the kernel and a file server, as include/uapi/linux/fuse.h lays them out: the
- * stable interface below libfuse. Requests are read where libfuse received them, and answers go
- * out as these bytes through fuse_reply_buf, so nothing here depends on libfuse's own structures,
- * which differ from version to version.
+ * stable interface below libfuse. Requests are read where libfuse received them, and answers are
+ * written to /dev/fuse, so nothing here depends on libfuse's own structures, which differ from
+ * version to version.
  */
 
 import { bytes, i32, struct, u16, u32, u64 } from "../disk/struct.ts";
-
-/** Request numbers that are not left to libfuse's dispatch. */
-export const FUSE_STATX = 52;
 
 export const FuseInHeader = struct("fuse_in_header", 40, {
   len: u32,

@@ -38,14 +38,15 @@ export function handshake(session: Session): void {
 export function serve(session: Session, timer?: Timer): void {
   const spin = new Spin(usableProcessors() > 1);
   while (!session.exited) {
-    if (session.receive()) {
-      session.process();
-      spin.answered();
-      continue;
-    }
+    // Asked for between any two requests: a busy client must not put a commit off for ever.
     const due = timer?.due();
     if (due !== undefined && due <= 0) {
       timer?.fire();
+      continue;
+    }
+    if (session.receive()) {
+      session.process();
+      spin.answered();
       continue;
     }
     if (spin.wantsToLook()) continue;

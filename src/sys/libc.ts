@@ -263,6 +263,17 @@ export function write(fd: number, buffer: Uint8Array<ArrayBuffer>): number {
   );
 }
 
+/**
+ * write(2) of the first `size` bytes of a buffer to a descriptor that takes them as one message.
+ * False when nobody waits for it any more: the request was interrupted, or the mount is gone.
+ */
+export function sendMessage(fd: number, buffer: Uint8Array<ArrayBuffer>, size: number): boolean {
+  if (libc().write(fd, buffer, BigInt(size)) >= 0n) return true;
+  const errno = lastErrno();
+  if (errno === Errno.ENOENT || errno === Errno.ENODEV) return false;
+  throw new FsError(errno, `Cannot send ${size} bytes: ${errnoWords(errno)}`);
+}
+
 const PIPE_BUF = 4096;
 const F_SETPIPE_SZ = 1031;
 const F_GETPIPE_SZ = 1032;
