@@ -25,6 +25,8 @@ export interface Context {
 export interface Operation {
   readonly name: string;
   readonly opcode: number;
+  /** Asked of a file or folder that the caller has open, perhaps as a gift of another user. */
+  readonly isOnOpenFile?: boolean;
   readonly handle: (context: Context) => void;
 }
 
@@ -71,6 +73,7 @@ export const OPERATIONS: readonly Operation[] = [
   {
     name: "read",
     opcode: 15,
+    isOnOpenFile: true,
     handle: ({ handlers, request, reply }) => {
       const position = request.argument(wire.FuseReadIn.offset);
       const size = request.argument(wire.FuseReadIn.size);
@@ -81,6 +84,7 @@ export const OPERATIONS: readonly Operation[] = [
   {
     name: "release",
     opcode: 18,
+    isOnOpenFile: true,
     handle: ({ handlers, request, reply }) => {
       handlers.release(request.nodeId, request.argument(wire.FuseReleaseIn.fh));
       reply.error(request, 0);
@@ -98,6 +102,7 @@ export const OPERATIONS: readonly Operation[] = [
   {
     name: "readdir",
     opcode: 28,
+    isOnOpenFile: true,
     handle: ({ handlers, request, reply }) => {
       const rows = reply.rows(request.argument(wire.FuseReadIn.size));
       const position = request.argument(wire.FuseReadIn.offset);
@@ -108,6 +113,7 @@ export const OPERATIONS: readonly Operation[] = [
   {
     name: "releasedir",
     opcode: 29,
+    isOnOpenFile: true,
     handle: ({ handlers, request, reply }) => {
       handlers.releasedir(request.nodeId, request.argument(wire.FuseReleaseIn.fh));
       reply.error(request, 0);
@@ -195,6 +201,7 @@ export const OPERATIONS: readonly Operation[] = [
   {
     name: "readdirplus",
     opcode: 44,
+    isOnOpenFile: true,
     handle: ({ handlers, request, reply }) => {
       const rows = reply.rows(request.argument(wire.FuseReadIn.size));
       const position = request.argument(wire.FuseReadIn.offset);

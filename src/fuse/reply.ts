@@ -56,9 +56,7 @@ export class Replies {
 
   /** A negative answer; 0 is success without content. */
   error(request: Request, errno: number): void {
-    OutHeader.error.set(this.#header, 0, -errno);
-    this.#send(request, 0);
-    OutHeader.error.set(this.#header, 0, 0);
+    this.#send(request, 0, errno);
   }
 
   bytes(request: Request, content: Uint8Array): void {
@@ -196,10 +194,11 @@ export class Replies {
     this.#send(request, rows.length);
   }
 
-  /** Sends the first `length` bytes of the buffer. */
-  #send(request: Request, length: number): void {
+  /** Sends the first `length` bytes of the buffer. An errno goes without any. */
+  #send(request: Request, length: number, errno = 0): void {
     const size = OutHeader.byteLength + length;
     OutHeader.len.set(this.#header, 0, size);
+    OutHeader.error.set(this.#header, 0, -errno);
     OutHeader.unique.set(this.#header, 0, request.unique);
     sendMessage(this.fuseFd, this.#message, size);
   }

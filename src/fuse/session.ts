@@ -75,7 +75,7 @@ const FUSE_BUF_MEM = 16;
 export interface SessionOptions {
   /** Options for libfuse and the kernel, joined by commas, as after -o. */
   readonly mountOptions: string;
-  /** Print every request (libfuse's own -d). */
+  /** Log every request, and have libfuse print what it does itself (-d). */
   readonly debug: boolean;
   /** Let the kernel check POSIX ACLs. */
   readonly posixAcl: boolean;
@@ -94,6 +94,8 @@ export class Session implements Disposable {
   readonly #log: Log;
   readonly #options: SessionOptions;
   readonly #request: Request;
+  /** With -o allow_root, the one user besides root who may use the mount. */
+  readonly #onlyUser: number | undefined;
   readonly #context: { -readonly [Key in keyof Context]: Context[Key] };
   readonly #fuseBuf = new Uint8Array(FUSE_BUF_SIZE);
   readonly #fuseBufView = new DataView(this.#fuseBuf.buffer);
@@ -109,6 +111,8 @@ export class Session implements Disposable {
     this.#libfuse = libfuse;
     this.#log = log;
     this.#options = options;
+    // The kernel knows allow_other only; libfuse asks it for that, and leaves the rest to us.
+    this.#onlyUser = hasOption(options.mountOptions, "allow_root") ? Deno.uid() : undefined;
     this.#request = new Request(new Uint8Array(RECEIVE_BUFFER_SIZE));
     this.#kept.push(this.#request.bytes, this.#fuseBuf);
     this.#context = {
@@ -178,11 +182,20 @@ export class Session implements Disposable {
       this.#libfuse.symbols.fuse_session_process_buf(this.#handle, this.#fuseBuf);
       return;
     }
+    if (this.#options.debug) this.#log.info(describe(operation, this.#request));
     try {
+      if (!this.#admits(operation)) throw fail("EACCES", "The mount is for its owner and root");
       operation.handle(this.#context);
     } catch (error) {
       this.#answerError(error, operation.name);
     }
+  }
+
+  /** A file that was open when it was handed over stays good: that is not the mount's concern. */
+  #admits(operation: Operation): boolean {
+    if (this.#onlyUser === undefined || operation.isOnOpenFile) return true;
+    const { uid } = this.#request;
+    return uid === 0 || uid === this.#onlyUser;
   }
 
   [Symbol.dispose](): void {
@@ -272,6 +285,17 @@ export class Session implements Disposable {
   #closeCallbacks(): void {
     for (const callback of this.#callbacks) callback.close();
   }
+}
+
+/** True when a list as after -o, in which a backslash escapes commas, has this very option. */
+function hasOption(list: string, name: string): boolean {
+  return list.match(/(?:[^\\,]|\\.)+/gs)?.includes(name) ?? false;
+}
+
+/** A request in one line. */
+function describe({ name }: Operation, request: Request): string {
+  const { nodeId, length, uid, gid, pid } = request;
+  return `${name}: node ${nodeId}, ${length} bytes, uid ${uid}, gid ${gid}, pid ${pid}`;
 }
 
 function addressOf(bytes: Uint8Array<ArrayBuffer>): bigint {
