@@ -112,7 +112,7 @@ export class Session implements Disposable {
     this.#log = log;
     this.#options = options;
     // The kernel knows allow_other only; libfuse asks it for that, and leaves the rest to us.
-    this.#onlyUser = hasOption(options.mountOptions, "allow_root") ? Deno.uid() : undefined;
+    this.#onlyUser = hasOption(options.mountOptions, "allow_root") ? Deno.uid() ?? 0 : undefined;
     this.#request = new Request(new Uint8Array(RECEIVE_BUFFER_SIZE));
     this.#kept.push(this.#request.bytes, this.#fuseBuf);
     this.#context = {
