@@ -73,13 +73,21 @@ export class FileDevice implements Device {
     this.#transfer(
       "write",
       position,
-      () => libc.pwriteFully(this.fd, buffer, this.#offset + position),
+      () =>
+        this.#direct
+          ? this.#writeAligned(buffer, this.#offset + position)
+          : libc.pwriteFully(this.fd, buffer, this.#offset + position),
     );
   }
 
   flush(): void {
     if (this.readOnly) return;
-    libc.fdatasync(this.fd);
+    try {
+      libc.fdatasync(this.fd);
+    } catch (error) {
+      if (!(error instanceof FsError)) throw error;
+      throw fail("EIO", `Cannot write out ${this.name}: ${error.message}`);
+    }
   }
 
   source(position: number, length: number): DataSource {
@@ -122,15 +130,30 @@ export class FileDevice implements Device {
 
   /** Reads whole aligned pieces around what is wanted into aligned memory. */
   #readAligned(buffer: Uint8Array<ArrayBuffer>, position: number): number {
-    const start = position - position % DIRECT_ALIGNMENT;
-    const end = Math.ceil((position + buffer.length) / DIRECT_ALIGNMENT) * DIRECT_ALIGNMENT;
-    const memory = alignedMemory(end - start);
+    const { memory, start, within } = alignedAround(position, buffer.length);
     const count = libc.preadFully(this.fd, memory, start);
-    const within = position - start;
     const got = Math.max(0, Math.min(buffer.length, count - within));
     buffer.set(memory.subarray(within, within + got));
     return got;
   }
+
+  /** Writes aligned pieces, in which what lies around the new bytes is as it was. */
+  #writeAligned(buffer: Uint8Array<ArrayBuffer>, position: number): void {
+    const { memory, start, within } = alignedAround(position, buffer.length);
+    const isWhole = buffer.length === memory.length;
+    const count = isWhole ? memory.length : libc.preadFully(this.fd, memory, start);
+    memory.set(buffer, within);
+    // Less was read when the file ends inside the last piece: it must not grow.
+    libc.pwriteFully(this.fd, memory.subarray(0, Math.max(count, within + buffer.length)), start);
+  }
+}
+
+/** Aligned memory for the aligned pieces of a file around a range, and where the range lies in it. */
+function alignedAround(position: number, length: number) {
+  const within = position % DIRECT_ALIGNMENT;
+  const start = position - within;
+  const size = Math.ceil((within + length) / DIRECT_ALIGNMENT) * DIRECT_ALIGNMENT;
+  return { memory: alignedMemory(size), start, within };
 }
 
 function alignedMemory(length: number): Uint8Array<ArrayBuffer> {
