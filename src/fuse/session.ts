@@ -18,36 +18,19 @@ import { fail, FsError } from "../sys/fs_error.ts";
 import { cString, setNonBlocking } from "../sys/libc.ts";
 import type { Log } from "../sys/log.ts";
 import type { Handlers } from "./handlers.ts";
+import {
+  FUSE_BUF_ROOM,
+  FuseArgs,
+  FuseBuf,
+  FuseConnInfo,
+  FuseLowlevelOps,
+  LibfuseVersion,
+} from "./layout.ts";
 import type { Libfuse } from "./library.ts";
+import { type Connection, MAX_TRANSFER, negotiate } from "./negotiation.ts";
 import { type Context, errnoOf, type Operation, OPERATIONS } from "./operations.ts";
 import { Replies } from "./reply.ts";
 import { Request } from "./request.ts";
-
-/** Capabilities of the connection (fuse_common.h). */
-const FUSE_CAP_ASYNC_READ = 1 << 0;
-const FUSE_CAP_EXPORT_SUPPORT = 1 << 4;
-const FUSE_CAP_SPLICE_READ = 1 << 9;
-const FUSE_CAP_IOCTL_DIR = 1 << 11;
-const FUSE_CAP_AUTO_INVAL_DATA = 1 << 12;
-const FUSE_CAP_READDIRPLUS = 1 << 13;
-const FUSE_CAP_READDIRPLUS_AUTO = 1 << 14;
-const FUSE_CAP_NO_OPEN_SUPPORT = 1 << 17;
-const FUSE_CAP_PARALLEL_DIROPS = 1 << 18;
-const FUSE_CAP_POSIX_ACL = 1 << 19;
-const FUSE_CAP_CACHE_SYMLINKS = 1 << 23;
-const FUSE_CAP_NO_OPENDIR_SUPPORT = 1 << 24;
-
-const WANTED = FUSE_CAP_ASYNC_READ | FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_IOCTL_DIR |
-  FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
-  FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_CACHE_SYMLINKS;
-/**
- * Requests must be read, not spliced, so that they can be looked at; and since nobody else changes
- * the files, the kernel need not compare times to find out whether its cache is stale.
- */
-const UNWANTED = FUSE_CAP_SPLICE_READ | FUSE_CAP_AUTO_INVAL_DATA;
-
-/** struct fuse_lowlevel_ops, of which only its first member is ours: init. */
-const OPS_SIZE = 8 * 44;
 
 /** The rows of the table by their opcodes. */
 const BY_OPCODE: readonly (Operation | undefined)[] = OPERATIONS.reduce<Operation[]>(
@@ -58,19 +41,8 @@ const BY_OPCODE: readonly (Operation | undefined)[] = OPERATIONS.reduce<Operatio
   [],
 );
 
-/** struct fuse_conn_info, as far as all versions of libfuse agree. */
-const CONN_MAX_WRITE = 8;
-const CONN_MAX_READAHEAD = 16;
-const CONN_CAPABLE = 20;
-const CONN_WANT = 24;
-const CONN_SIZE = 40;
-
-const MAX_WRITE = 1 << 20;
-/** Large enough for whatever libfuse reads at once with that max_write. */
-const RECEIVE_BUFFER_SIZE = 2 << 20;
-/** struct fuse_buf, with room for what later versions append; the address of the memory in it. */
-const FUSE_BUF_SIZE = 64;
-const FUSE_BUF_MEM = 16;
+/** The largest write, and room for what stands before its data. */
+const RECEIVE_BUFFER_SIZE = 2 * MAX_TRANSFER;
 
 export interface SessionOptions {
   /** Options for libfuse and the kernel, joined by commas, as after -o. */
@@ -79,12 +51,6 @@ export interface SessionOptions {
   readonly debug: boolean;
   /** Let the kernel check POSIX ACLs. */
   readonly posixAcl: boolean;
-}
-
-/** What the kernel agreed to. */
-export interface Connection {
-  readonly protocolMajor: number;
-  readonly protocolMinor: number;
 }
 
 const INIT_CALLBACK = { parameters: ["pointer", "pointer"], result: "void" } as const;
@@ -97,8 +63,7 @@ export class Session implements Disposable {
   /** With -o allow_root, the one user besides root who may use the mount. */
   readonly #onlyUser: number | undefined;
   readonly #context: { -readonly [Key in keyof Context]: Context[Key] };
-  readonly #fuseBuf = new Uint8Array(FUSE_BUF_SIZE);
-  readonly #fuseBufView = new DataView(this.#fuseBuf.buffer);
+  readonly #fuseBuf = new Uint8Array(FUSE_BUF_ROOM);
   /** Everything that C holds pointers to: must live as long as the session. */
   readonly #kept: unknown[] = [];
   readonly #callbacks: { close(): void }[] = [];
@@ -210,16 +175,15 @@ export class Session implements Disposable {
 
   #create(): Deno.PointerValue {
     const { symbols } = this.#libfuse;
-    const memory = this.#request.bytes;
-    this.#fuseBufView.setBigUint64(FUSE_BUF_MEM, addressOf(memory), true);
+    FuseBuf.mem.set(viewOf(this.#fuseBuf), 0, addressOf(this.#request.bytes));
     const args = this.#arguments();
     const table = this.#operationTable();
     const size = BigInt(table.length);
     if (symbols.fuse_session_new_versioned !== null) {
       const [major, minor] = this.#libfuse.version.split(".").map(Number);
-      const version = new Uint8Array(16);
-      new DataView(version.buffer).setUint32(0, major, true);
-      new DataView(version.buffer).setUint32(4, minor, true);
+      const version = new Uint8Array(LibfuseVersion.byteLength);
+      LibfuseVersion.major.set(viewOf(version), 0, major);
+      LibfuseVersion.minor.set(viewOf(version), 0, minor);
       this.#kept.push(version);
       return symbols.fuse_session_new_versioned(args, table, size, version, null);
     }
@@ -227,26 +191,25 @@ export class Session implements Disposable {
     return symbols.fuse_session_new(args, table, size, null);
   }
 
-  /** struct fuse_args: int argc, char **argv, int allocated. */
+  /** struct fuse_args. */
   #arguments(): Uint8Array<ArrayBuffer> {
     const words = ["fuse4fs", "-o", this.#options.mountOptions];
     if (this.#options.debug) words.push("-d");
     const strings = words.map(cString);
-    const vector = new BigUint64Array([...strings.map(addressOf), 0n]);
-    const args = new Uint8Array(24);
-    const view = new DataView(args.buffer);
-    view.setInt32(0, words.length, true);
-    view.setBigUint64(8, addressOf(new Uint8Array(vector.buffer)), true);
+    const vector = new BigUint64Array([...strings.map(addressOf), 0].map(BigInt));
+    const args = new Uint8Array(FuseArgs.byteLength);
+    FuseArgs.argc.set(viewOf(args), 0, words.length);
+    FuseArgs.argv.set(viewOf(args), 0, addressOf(new Uint8Array(vector.buffer)));
     this.#kept.push(strings, vector, args);
     return args;
   }
 
-  /** struct fuse_lowlevel_ops: pointers, all but the first of which stay NULL. */
+  /** struct fuse_lowlevel_ops, in which all but init stays NULL. */
   #operationTable(): Uint8Array<ArrayBuffer> {
     const init = new Deno.UnsafeCallback(INIT_CALLBACK, (_, conn) => this.#init(conn));
     this.#callbacks.push(init);
-    const table = new Uint8Array(OPS_SIZE);
-    new DataView(table.buffer).setBigUint64(0, pointerNumber(init.pointer), true);
+    const table = new Uint8Array(FuseLowlevelOps.byteLength);
+    FuseLowlevelOps.init.set(viewOf(table), 0, pointerNumber(init.pointer));
     this.#kept.push(table);
     return table;
   }
@@ -254,20 +217,10 @@ export class Session implements Disposable {
   #init(conn: Deno.PointerValue): void {
     try {
       if (conn === null) return;
-      const view = new DataView(Deno.UnsafePointerView.getArrayBuffer(conn, CONN_SIZE));
-      const capable = view.getUint32(CONN_CAPABLE, true);
-      let want = view.getUint32(CONN_WANT, true) | WANTED;
-      if (this.#options.posixAcl) want |= FUSE_CAP_POSIX_ACL;
-      view.setUint32(CONN_WANT, want & capable & ~UNWANTED, true);
-      view.setUint32(CONN_MAX_WRITE, MAX_WRITE, true);
-      // As large as the kernel lets it be.
-      view.setUint32(CONN_MAX_READAHEAD, MAX_WRITE, true);
-      this.#context.canSkipOpen = (capable & FUSE_CAP_NO_OPEN_SUPPORT) !== 0;
-      this.#context.canSkipOpendir = (capable & FUSE_CAP_NO_OPENDIR_SUPPORT) !== 0;
-      this.#connection = {
-        protocolMajor: view.getUint32(0, true),
-        protocolMinor: view.getUint32(4, true),
-      };
+      const info = Deno.UnsafePointerView.getArrayBuffer(conn, FuseConnInfo.byteLength);
+      this.#connection = negotiate(new DataView(info), this.#options.posixAcl);
+      this.#context.canSkipOpen = this.#connection.canSkipOpen;
+      this.#context.canSkipOpendir = this.#connection.canSkipOpendir;
     } catch (error) {
       errnoOf(error, "init", this.#log);
     }
@@ -298,10 +251,15 @@ function describe({ name }: Operation, request: Request): string {
   return `${name}: node ${nodeId}, ${length} bytes, uid ${uid}, gid ${gid}, pid ${pid}`;
 }
 
-function addressOf(bytes: Uint8Array<ArrayBuffer>): bigint {
-  return Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes));
+function viewOf(bytes: Uint8Array<ArrayBuffer>): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
-function pointerNumber(pointer: Deno.PointerValue): bigint {
-  return Deno.UnsafePointer.value(pointer);
+function addressOf(bytes: Uint8Array<ArrayBuffer>): number {
+  return pointerNumber(Deno.UnsafePointer.of(bytes));
+}
+
+/** Addresses of user space have fewer than 53 bits: a number loses none. */
+function pointerNumber(pointer: Deno.PointerValue): number {
+  return Number(Deno.UnsafePointer.value(pointer));
 }

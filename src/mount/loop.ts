@@ -23,6 +23,7 @@ const LONGEST_SLEEP_MS = 1000;
 export interface Timer {
   /** Milliseconds until `fire` wants to run, undefined when there is nothing to wait for. */
   due(): number | undefined;
+  /** Runs between two requests. Its time must lie ahead afterwards, or no request is answered. */
   fire(): void;
 }
 
@@ -34,8 +35,11 @@ export function handshake(session: Session): void {
   }
 }
 
+/** What the loop needs of a session. */
+export type RequestSource = Pick<Session, "exited" | "fd" | "receive" | "process">;
+
 /** Answers requests until the session ends by an unmount or a signal. */
-export function serve(session: Session, timer?: Timer): void {
+export function serve(session: RequestSource, timer?: Timer): void {
   const spin = new Spin(usableProcessors() > 1);
   while (!session.exited) {
     // Asked for between any two requests: a busy client must not put a commit off for ever.
@@ -56,8 +60,10 @@ export function serve(session: Session, timer?: Timer): void {
 }
 
 /** Decides whether to look once more or to sleep. */
-class Spin {
+export class Spin {
   readonly #allowed: boolean;
+  /** Milliseconds. */
+  readonly #now: () => number;
   /** Time of the last answer, while looking. */
   #since = 0;
   #looking = false;
@@ -65,8 +71,9 @@ class Spin {
   #vain = 0;
   #skipped = 0;
 
-  constructor(allowed: boolean) {
+  constructor(allowed: boolean, now: () => number = () => performance.now()) {
     this.#allowed = allowed;
+    this.#now = now;
   }
 
   /** A request was answered: look for the next one from now on. */
@@ -75,12 +82,12 @@ class Spin {
     if (this.#looking && this.#foundByLooking) this.#vain = 0;
     this.#looking = this.#vain < PATIENCE || ++this.#skipped % RETRY_EVERY === 0;
     this.#foundByLooking = true;
-    if (this.#looking) this.#since = performance.now();
+    if (this.#looking) this.#since = this.#now();
   }
 
   wantsToLook(): boolean {
     if (!this.#looking) return false;
-    return (performance.now() - this.#since) * 1000 < SPIN_MICROSECONDS;
+    return (this.#now() - this.#since) * 1000 < SPIN_MICROSECONDS;
   }
 
   /** The time was over, and the loop slept: looking was in vain. */

@@ -12,6 +12,7 @@ export type Requirement =
   | "executable"
   | "e2fsprogs"
   | "gcc"
+  | "libfuse3-dev"
   | "busybox"
   | "strace"
   | "images"
@@ -25,6 +26,10 @@ const PIECES: Record<Requirement, { readonly words: string; readonly found: () =
   fuse: { words: "/dev/fuse", found: () => exists("/dev/fuse") },
   executable: { words: `the executable ${FUSE4FS}`, found: () => exists(FUSE4FS) },
   e2fsprogs: { words: "mke2fs and debugfs", found: () => inPath("mke2fs") && inPath("debugfs") },
+  "libfuse3-dev": {
+    words: "pkg-config and the headers of libfuse3",
+    found: () => inPath("pkg-config") && exists("/usr/include/fuse3/fuse_lowlevel.h"),
+  },
   gcc: { words: "gcc", found: () => inPath("gcc") },
   busybox: { words: "busybox-static", found: () => exists("/bin/busybox") },
   strace: { words: "strace", found: () => inPath("strace") },
