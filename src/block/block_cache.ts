@@ -3,11 +3,16 @@
  *
  * Blocks in use are kept by second chance: a block that was asked for since the last sweep stays,
  * the others leave in the order in which they came. A holder of a Block may go on reading it after
- * it has left the cache.
+ * it has left the cache. A block whose content the device does not have yet is held: it never
+ * leaves, and the cache grows beyond its size if it must (src/jbd2/transactions.ts keeps that in
+ * bounds by committing and writing back).
  */
 
 import { corrupt } from "../sys/fs_error.ts";
 import type { Device } from "./device.ts";
+
+/** Blocks that one search for room looks at. */
+const MAX_SWEEP = 4096;
 
 /** One block of the device and what is already known about it. */
 export class Block {
@@ -20,6 +25,18 @@ export class Block {
   verifiedAs = 0;
   /** Asked for since the last sweep. */
   recent = true;
+  /**
+   * How many owners need the block to stay: a transaction that changed it, and the log while the
+   * block is not written to its place.
+   */
+  holds = 0;
+  /**
+   * Makes the block fit to be written, by filling in its checksum; undefined for a block without.
+   * Called once at each commit, not after each change.
+   */
+  seal: ((block: Block) => void) | undefined;
+  /** False while the checksum in the block is older than its content: then it proves nothing. */
+  isSealed = true;
 
   constructor(readonly number: number, readonly bytes: Uint8Array<ArrayBuffer>) {
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -53,14 +70,54 @@ export class BlockCache {
       cached.recent = true;
       return cached;
     }
-    if (!(number >= 0 && number < this.blockCount)) {
-      throw corrupt("block number: beyond the end of the file system", { block: number });
-    }
+    this.#checkNumber(number);
     const block = new Block(number, new Uint8Array(this.blockSize));
     this.#device.read(block.bytes, number * this.blockSize);
-    if (this.#blocks.size >= this.#capacity) this.#makeRoom();
-    this.#blocks.set(number, block);
+    this.#add(block);
     return block;
+  }
+
+  /** The block if it is in memory. */
+  peek(number: number): Block | undefined {
+    return this.#blocks.get(number);
+  }
+
+  /** The block as zeros, without reading what the device has. Throws EUCLEAN past the end. */
+  create(number: number): Block {
+    const cached = this.#blocks.get(number);
+    if (cached !== undefined) {
+      cached.recent = true;
+      cached.bytes.fill(0);
+      cached.verifiedAs = 0;
+      return cached;
+    }
+    this.#checkNumber(number);
+    const block = new Block(number, new Uint8Array(this.blockSize));
+    this.#add(block);
+    return block;
+  }
+
+  /**
+   * The block must not leave until it is released as often as it was held. The cache must know no
+   * other copy of it: changes to one of two would be lost.
+   */
+  hold(block: Block): void {
+    const cached = this.#blocks.get(block.number);
+    if (cached === undefined) this.#add(block);
+    else if (cached !== block) throw new Error(`block ${block.number}: an old copy was changed`);
+    block.holds++;
+  }
+
+  release(block: Block): void {
+    if (--block.holds < 0) throw new Error(`block ${block.number}: released too often`);
+  }
+
+  /** Forgets what it knows of a block that nobody holds: something else was written there. */
+  drop(number: number): void {
+    const block = this.#blocks.get(number);
+    if (block === undefined) return;
+    if (block.holds > 0) throw new Error(`block ${number}: dropped while held`);
+    this.#blocks.delete(number);
   }
 
   /**
@@ -75,10 +132,28 @@ export class BlockCache {
     }
   }
 
+  #checkNumber(number: number): void {
+    if (!(number >= 0 && number < this.blockCount)) {
+      throw corrupt("block number: beyond the end of the file system", { block: number });
+    }
+  }
+
+  #add(block: Block): void {
+    if (this.#blocks.size >= this.#capacity) this.#makeRoom();
+    this.#blocks.set(block.number, block);
+  }
+
+  /** Looks at each block once at most: where all are held, nobody leaves. */
   #makeRoom(): void {
+    let toLookAt = Math.min(this.#blocks.size, MAX_SWEEP);
     for (const [number, block] of this.#blocks) {
+      if (toLookAt-- === 0) return;
       this.#blocks.delete(number);
-      if (!block.recent) return;
+      if (!block.recent && block.holds === 0) {
+        // One that is added and one that leaves would keep a cache that grew at its size.
+        if (this.#blocks.size < this.#capacity) return;
+        continue;
+      }
       block.recent = false;
       this.#blocks.set(number, block);
     }

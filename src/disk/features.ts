@@ -75,13 +75,22 @@ export type FeatureName = CompatName | IncompatName | RoCompatName;
 
 /** The feature sets of one superblock. */
 export class Features {
-  constructor(readonly compat: number, readonly incompat: number, readonly roCompat: number) {}
+  constructor(public compat: number, public incompat: number, public roCompat: number) {}
 
   /** True when the feature of this name is on. */
   has(name: FeatureName): boolean {
     if (name in INCOMPAT) return (this.incompat & INCOMPAT[name as IncompatName]) !== 0;
     if (name in RO_COMPAT) return (this.roCompat & RO_COMPAT[name as RoCompatName]) !== 0;
     return (this.compat & COMPAT[name as CompatName]) !== 0;
+  }
+
+  /** Switches a feature on or off. */
+  set(name: FeatureName, on: boolean): void {
+    const change = (bits: number, mask: number) => (on ? bits | mask : bits & ~mask) >>> 0;
+    if (name in INCOMPAT) this.incompat = change(this.incompat, INCOMPAT[name as IncompatName]);
+    else if (name in RO_COMPAT) {
+      this.roCompat = change(this.roCompat, RO_COMPAT[name as RoCompatName]);
+    } else this.compat = change(this.compat, COMPAT[name as CompatName]);
   }
 
   /** Names of all features that are on, in the order of dumpe2fs. */

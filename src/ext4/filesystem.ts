@@ -8,6 +8,7 @@ import { BlockCache } from "../block/block_cache.ts";
 import type { Device } from "../block/device.ts";
 import { EXT4_ROOT_INO } from "../disk/inode.ts";
 import { Ext4SuperBlock } from "../disk/superblock.ts";
+import type { Handle } from "../jbd2/handle.ts";
 import { Errno } from "../sys/errno.ts";
 import { corrupt, fail, FsError } from "../sys/fs_error.ts";
 import type { Log } from "../sys/log.ts";
@@ -17,6 +18,7 @@ import { InodeTable } from "./inode_table.ts";
 import { recoverInMemory } from "./recovery.ts";
 import type { Superblock } from "./superblock.ts";
 import { findSuperblock } from "./superblock_search.ts";
+import { type WriteOptions, Writing } from "./writing.ts";
 
 const DEFAULT_CACHE_BYTES = 32 * 2 ** 20;
 
@@ -30,6 +32,8 @@ export interface OpenOptions {
   readonly externalJournal?: Device;
   /** Memory for metadata blocks, in bytes. */
   readonly cacheBytes?: number;
+  /** Open for writing; without it nothing is ever written to the device. */
+  readonly write?: WriteOptions;
 }
 
 export class FileSystem {
@@ -44,6 +48,7 @@ export class FileSystem {
   readonly hashSeed: Uint32Array;
   readonly log: Log;
   readonly #inodes: InodeTable;
+  #writing: Writing | undefined;
 
   private constructor(
     device: Device,
@@ -83,6 +88,7 @@ export class FileSystem {
     const fs = superblock.features.has("needs_recovery")
       ? onDevice.#recovered(block, options)
       : onDevice;
+    if (options.write !== undefined) fs.#writing = new Writing(fs, options.write);
     if (!fs.root.isDirectory) throw corrupt("root inode: not a directory", { ino: EXT4_ROOT_INO });
     return fs;
   }
@@ -116,6 +122,45 @@ export class FileSystem {
   /** The record of an inode, in use or not, checked only as far as its number goes. */
   rawInode(ino: number): Inode {
     return this.#inodes.raw(ino);
+  }
+
+  /** What writing needs. Throws EROFS where the file system is open for reading only. */
+  get writing(): Writing {
+    if (this.#writing === undefined) throw fail("EROFS", "Read-only file system");
+    return this.#writing;
+  }
+
+  get isReadOnly(): boolean {
+    return this.#writing === undefined;
+  }
+
+  /**
+   * Runs one operation that changes metadata: all of it happens, or nothing. See Transactions.run.
+   * Throws EROFS where the file system is open for reading only.
+   */
+  change<Result>(operation: (handle: Handle) => Result): Result {
+    return this.writing.transactions.run(operation);
+  }
+
+  /** Announces changes to an inode: see InodeTable.modify. */
+  modifyInode(handle: Handle, inode: Inode): void {
+    this.#inodes.modify(handle, inode);
+  }
+
+  /** A new inode with a record of zeros: see InodeTable.create. */
+  createInode(handle: Handle, ino: number, generation: number): Inode {
+    return this.#inodes.create(handle, ino, generation);
+  }
+
+  /** Inodes without links that are files all the same, since somebody has them open. */
+  get unlinkedInodes(): Set<number> {
+    return this.#inodes.unlinked;
+  }
+
+  /** Writes file data; on the disk at the next commit at the latest. */
+  writeData(bytes: Uint8Array<ArrayBuffer>, position: number): void {
+    this.device.write(bytes, position);
+    this.writing.transactions.noteData();
   }
 
   /** Puts an error into the log, once, when the caller goes on without what it concerns. */

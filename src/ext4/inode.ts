@@ -1,6 +1,6 @@
 /**
  * An inode in memory: a copy of its record of the inode table, with the old and the newer fields
- * joined. The record keeps everything that lies in an inode: the root of the extent tree, a short
+ * joined. Setters change the copy only: InodeTable.modify brings it to the disk. The record keeps everything that lies in an inode: the root of the extent tree, a short
  * symbolic link, inline data and the attributes behind the fields.
  */
 
@@ -13,6 +13,7 @@ import {
   Ext4Inode,
 } from "../disk/inode.ts";
 import { type Field, join32 } from "../disk/struct.ts";
+import { fail } from "../sys/fs_error.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../sys/stat.ts";
 import type { Features } from "../disk/features.ts";
 import {
@@ -34,6 +35,9 @@ export interface InodeTime {
 
 /** The two low bits of an *_extra field extend the seconds, the rest counts nanoseconds. */
 const EPOCH_BITS = 2;
+const MIN_SECONDS = -(2 ** 31);
+const MAX_OLD_SECONDS = 2 ** 31 - 1;
+const MAX_SECONDS = 2 ** 34 - 2 ** 31 - 1;
 
 export class Inode {
   readonly view: DataView<ArrayBuffer>;
@@ -56,6 +60,10 @@ export class Inode {
 
   get mode(): number {
     return Ext4Inode.i_mode.get(this.view, 0);
+  }
+
+  set mode(mode: number) {
+    Ext4Inode.i_mode.set(this.view, 0, mode);
   }
 
   /** The S_IFMT bits of the mode. */
@@ -83,8 +91,18 @@ export class Inode {
     return Ext4Inode.i_uid.get(this.view, 0) + Ext4Inode.l_i_uid_high.get(this.view, 0) * 65536;
   }
 
+  set uid(uid: number) {
+    Ext4Inode.i_uid.set(this.view, 0, uid & 0xffff);
+    Ext4Inode.l_i_uid_high.set(this.view, 0, uid >>> 16);
+  }
+
   get gid(): number {
     return Ext4Inode.i_gid.get(this.view, 0) + Ext4Inode.l_i_gid_high.get(this.view, 0) * 65536;
+  }
+
+  set gid(gid: number) {
+    Ext4Inode.i_gid.set(this.view, 0, gid & 0xffff);
+    Ext4Inode.l_i_gid_high.set(this.view, 0, gid >>> 16);
   }
 
   /** Bytes. Only regular files, and directories with large_dir, have a high half. */
@@ -94,8 +112,19 @@ export class Inode {
     return join32(low, Ext4Inode.i_size_high.get(this.view, 0));
   }
 
+  set size(size: number) {
+    Ext4Inode.i_size_lo.set(this.view, 0, size % 2 ** 32);
+    if (this.isRegular || this.#features.has("large_dir")) {
+      Ext4Inode.i_size_high.set(this.view, 0, Math.floor(size / 2 ** 32));
+    }
+  }
+
   get linksCount(): number {
     return Ext4Inode.i_links_count.get(this.view, 0);
+  }
+
+  set linksCount(count: number) {
+    Ext4Inode.i_links_count.set(this.view, 0, count);
   }
 
   /** EXT4_*_FL */
@@ -103,8 +132,16 @@ export class Inode {
     return Ext4Inode.i_flags.get(this.view, 0);
   }
 
+  set flags(flags: number) {
+    Ext4Inode.i_flags.set(this.view, 0, flags);
+  }
+
   hasFlag(flag: number): boolean {
     return (this.flags & flag) !== 0;
+  }
+
+  setFlag(flag: number, on: boolean): void {
+    this.flags = on ? this.flags | flag : this.flags & ~flag;
   }
 
   get usesExtents(): boolean {
@@ -141,11 +178,35 @@ export class Inode {
     return Ext4Inode.i_generation.get(this.view, 0);
   }
 
+  /**
+   * The bytes of the record were changed, or are about to be, by something else than the setters:
+   * what was derived from them is worked out anew.
+   */
+  recordChanged(): void {
+    this.#hasInlineRoom = undefined;
+  }
+
+  /** Time of deletion, or the next inode of the orphan list. */
+  get dtime(): number {
+    return Ext4Inode.i_dtime.get(this.view, 0);
+  }
+
+  set dtime(dtime: number) {
+    Ext4Inode.i_dtime.set(this.view, 0, dtime);
+  }
+
   /** Block with the attributes that do not fit into the inode, 0 for none. */
   get fileAcl(): number {
     const low = Ext4Inode.i_file_acl_lo.get(this.view, 0);
     if (!this.#features.has("64bit")) return low;
     return join32(low, Ext4Inode.l_i_file_acl_high.get(this.view, 0));
+  }
+
+  set fileAcl(block: number) {
+    Ext4Inode.i_file_acl_lo.set(this.view, 0, block % 2 ** 32);
+    if (this.#features.has("64bit")) {
+      Ext4Inode.l_i_file_acl_high.set(this.view, 0, Math.floor(block / 2 ** 32));
+    }
   }
 
   /** Space in use, in units of 512 bytes. */
@@ -154,6 +215,21 @@ export class Inode {
     if (!this.#features.has("huge_file")) return low;
     const count = join32(low, Ext4Inode.l_i_blocks_high.get(this.view, 0));
     return this.hasFlag(EXT4_HUGE_FILE_FL) ? count * (blockSize / 512) : count;
+  }
+
+  /**
+   * Sets the space in use, which counts in blocks where it would not fit otherwise. Throws EFBIG
+   * where the file system has no room for so large a number.
+   */
+  setBlocks512(sectors: number, blockSize: number): void {
+    const wide = this.#features.has("huge_file");
+    const inSectors = sectors < (wide ? 2 ** 48 : 2 ** 32);
+    if (!inSectors && !wide) throw fail("EFBIG", "Too many blocks for one file", { ino: this.ino });
+    const count = inSectors ? sectors : sectors / (blockSize / 512);
+    Ext4Inode.i_blocks_lo.set(this.view, 0, count % 2 ** 32);
+    if (!wide) return;
+    Ext4Inode.l_i_blocks_high.set(this.view, 0, Math.floor(count / 2 ** 32));
+    this.setFlag(EXT4_HUGE_FILE_FL, !inSectors);
   }
 
   /** How far the fields behind the first 128 bytes go. */
@@ -166,18 +242,36 @@ export class Inode {
     return this.#time(Ext4Inode.i_atime, Ext4Inode.i_atime_extra);
   }
 
+  set atime(time: InodeTime) {
+    this.#setTime(Ext4Inode.i_atime, Ext4Inode.i_atime_extra, time);
+  }
+
   get mtime(): InodeTime {
     return this.#time(Ext4Inode.i_mtime, Ext4Inode.i_mtime_extra);
+  }
+
+  set mtime(time: InodeTime) {
+    this.#setTime(Ext4Inode.i_mtime, Ext4Inode.i_mtime_extra, time);
   }
 
   get ctime(): InodeTime {
     return this.#time(Ext4Inode.i_ctime, Ext4Inode.i_ctime_extra);
   }
 
+  set ctime(time: InodeTime) {
+    this.#setTime(Ext4Inode.i_ctime, Ext4Inode.i_ctime_extra, time);
+  }
+
   /** Time of creation, where the inode has room for it. */
   get crtime(): InodeTime | undefined {
     if (!this.#hasExtra(Ext4Inode.i_crtime)) return undefined;
     return this.#time(Ext4Inode.i_crtime, Ext4Inode.i_crtime_extra);
+  }
+
+  /** Does nothing where the inode has no room for it. */
+  set crtime(time: InodeTime) {
+    if (!this.#hasExtra(Ext4Inode.i_crtime)) return;
+    this.#setTime(Ext4Inode.i_crtime, Ext4Inode.i_crtime_extra, time);
   }
 
   get projectId(): number {
@@ -212,5 +306,16 @@ export class Inode {
     const bits = extra.get(this.view, 0);
     const epoch = bits & ((1 << EPOCH_BITS) - 1);
     return { sec: low + epoch * 2 ** 32, nsec: bits >>> EPOCH_BITS };
+  }
+
+  /** A time that the inode cannot hold becomes the nearest one that it can, as for the kernel. */
+  #setTime(seconds: Field<number>, extra: Field<number>, time: InodeTime): void {
+    const wide = this.#hasExtra(extra);
+    const sec = Math.max(MIN_SECONDS, Math.min(time.sec, wide ? MAX_SECONDS : MAX_OLD_SECONDS));
+    const nsec = sec === time.sec ? time.nsec : 0;
+    seconds.set(this.view, 0, sec | 0);
+    if (!wide) return;
+    const epoch = Math.floor((sec - (sec | 0)) / 2 ** 32);
+    extra.set(this.view, 0, (nsec << EPOCH_BITS | epoch) >>> 0);
   }
 }

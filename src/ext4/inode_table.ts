@@ -3,6 +3,7 @@
 import type { BlockCache } from "../block/block_cache.ts";
 import { crc32c } from "../disk/crc32c.ts";
 import { EXT4_GOOD_OLD_INODE_SIZE, Ext4Inode } from "../disk/inode.ts";
+import type { Handle } from "../jbd2/handle.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from "../sys/stat.ts";
 import { badChecksum, corrupt, fail } from "../sys/fs_error.ts";
 import { crc32cOfZeros, inodeChecksumSeed } from "./checksum.ts";
@@ -20,6 +21,8 @@ export class InodeTable {
   readonly #superblock: Superblock;
   readonly #groups: GroupDescriptors;
   readonly #cache: BlockCache;
+  /** Inodes without links that are files all the same, since somebody has them open. */
+  readonly unlinked = new Set<number>();
   /** In the order in which they came. */
   readonly #kept = new Map<number, Inode>();
   /** First block of the part of a table that was fetched last. */
@@ -37,10 +40,51 @@ export class InodeTable {
    */
   get(ino: number): Inode {
     const kept = this.#kept.get(ino);
-    if (kept !== undefined) return kept;
+    if (kept !== undefined && (kept.linksCount > 0 || this.unlinked.has(ino))) return kept;
     const inode = this.#read(ino);
-    if (this.#kept.size >= MAX_KEPT) this.#dropOldest();
-    this.#kept.set(ino, inode);
+    this.#keep(inode);
+    return inode;
+  }
+
+  /**
+   * Announces changes to an inode. Call it before the first change in each operation: the record
+   * goes into its block, with its checksum, when the operation succeeds, and the inode is put back
+   * as it was when it fails.
+   */
+  modify(handle: Handle, inode: Inode): void {
+    handle.enlist(inode, () => {
+      const kept = this.#kept.get(inode.ino);
+      if (kept === undefined) this.#keep(inode);
+      else if (kept !== inode) throw new Error(`inode ${inode.ino}: an old copy was changed`);
+      const before = inode.bytes.slice();
+      return {
+        undo: () => {
+          inode.bytes.set(before);
+          inode.recordChanged();
+        },
+        finish: () => this.#store(handle, inode),
+      };
+    });
+    inode.recordChanged();
+  }
+
+  /**
+   * An inode with a record of zeros, for a number that was just allocated; announced as by modify.
+   * @param generation goes into the record and into the seed of all checksums
+   */
+  create(handle: Handle, ino: number, generation: number): Inode {
+    const { inodeSize, hasMetadataChecksums, checksumSeed, features } = this.#superblock;
+    const bytes = new Uint8Array(inodeSize);
+    Ext4Inode.i_generation.set(new DataView(bytes.buffer), 0, generation);
+    const seed = hasMetadataChecksums ? inodeChecksumSeed(checksumSeed, ino, generation) : 0;
+    const inode = new Inode(ino, bytes, seed, features);
+    const replaced = this.#kept.get(ino);
+    this.#kept.delete(ino);
+    handle.onUndo(() => {
+      this.#kept.delete(ino);
+      if (replaced !== undefined) this.#kept.set(ino, replaced);
+    });
+    this.modify(handle, inode);
     return inode;
   }
 
@@ -63,6 +107,20 @@ export class InodeTable {
   raw(ino: number): Inode {
     const { block, offset } = this.locate(ino);
     return this.#decode(ino, block, offset);
+  }
+
+  #keep(inode: Inode): void {
+    if (this.#kept.size >= MAX_KEPT) this.#dropOldest();
+    this.#kept.set(inode.ino, inode);
+  }
+
+  /** Brings a changed record into its block. */
+  #store(handle: Handle, inode: Inode): void {
+    const { block: number, offset } = this.locate(inode.ino);
+    const block = this.#cache.read(number);
+    handle.modify(block);
+    if (this.#superblock.hasMetadataChecksums) storeChecksum(inode, inodeChecksum(inode));
+    block.bytes.set(inode.bytes, offset);
   }
 
   #read(ino: number): Inode {
@@ -95,7 +153,9 @@ export class InodeTable {
         throw badChecksum("the inode", { ino, block });
       }
     }
-    if (inode.linksCount === 0) throw fail("ESTALE", "Inode not in use", { ino });
+    if (inode.linksCount === 0 && !this.unlinked.has(ino)) {
+      throw fail("ESTALE", "Inode not in use", { ino });
+    }
     if (!FILE_TYPES.has(inode.fileType) && ino >= this.#superblock.firstInode) {
       throw corrupt(`inode: mode 0${inode.mode.toString(8)}`, { ino, block });
     }
@@ -146,6 +206,11 @@ function storedChecksum(inode: Inode): number {
   const low = Ext4Inode.l_i_checksum_lo.get(inode.view, 0);
   if (!hasHighChecksum(inode)) return low;
   return low + Ext4Inode.i_checksum_hi.get(inode.view, 0) * 65536;
+}
+
+function storeChecksum(inode: Inode, checksum: number): void {
+  Ext4Inode.l_i_checksum_lo.set(inode.view, 0, checksum & 0xffff);
+  if (hasHighChecksum(inode)) Ext4Inode.i_checksum_hi.set(inode.view, 0, checksum >>> 16);
 }
 
 function hasHighChecksum(inode: Inode): boolean {

@@ -116,6 +116,19 @@ export class Superblock {
     return new Superblock(raw);
   }
 
+  /** Takes the feature sets from the bytes again, after these were put back. */
+  readFeatures(): void {
+    Object.assign(this.features, readFeatures(this.view));
+  }
+
+  /** Brings the feature sets into the bytes. */
+  storeFeatures(): void {
+    const { compat, incompat, roCompat } = this.features;
+    Sb.s_feature_compat.set(this.view, 0, compat);
+    Sb.s_feature_incompat.set(this.view, 0, incompat);
+    Sb.s_feature_ro_compat.set(this.view, 0, roCompat);
+  }
+
   /** First block of a group. */
   groupStart(group: number): number {
     return this.firstDataBlock + group * this.blocksPerGroup;

@@ -1,0 +1,61 @@
+/**
+ * Changes to the superblock. They are made on the bytes that fs.superblock holds, and go into the
+ * block, with their checksum, when the operation succeeds. Backups are left alone, as by the kernel.
+ */
+
+import { crc32c } from "../disk/crc32c.ts";
+import type { FeatureName } from "../disk/features.ts";
+import { Ext4SuperBlock as Sb, SUPERBLOCK_OFFSET } from "../disk/superblock.ts";
+import type { Handle } from "../jbd2/handle.ts";
+import type { FileSystem } from "./filesystem.ts";
+import type { Superblock } from "./superblock.ts";
+
+/**
+ * Announces changes and returns the superblock's 1024 bytes for `Ext4SuperBlock`'s accessors at 0.
+ * Geometry must not be changed: it was read once.
+ */
+export function modifySuperblock(fs: FileSystem, handle: Handle): DataView<ArrayBuffer> {
+  const { superblock } = fs;
+  const { view } = superblock;
+  handle.enlist(superblock, () => {
+    const before = bytesOf(view).slice();
+    return {
+      undo() {
+        bytesOf(view).set(before);
+        superblock.readFeatures();
+      },
+      finish: () => store(fs, handle),
+    };
+  });
+  return view;
+}
+
+/** Switches a feature on or off, such as large_file when the first large file comes. */
+export function setFeature(
+  fs: FileSystem,
+  handle: Handle,
+  name: FeatureName,
+  on: boolean,
+): void {
+  if (fs.superblock.features.has(name) === on) return;
+  modifySuperblock(fs, handle);
+  fs.superblock.features.set(name, on);
+  fs.superblock.storeFeatures();
+}
+
+function store(fs: FileSystem, handle: Handle): void {
+  const block = fs.cache.read(Math.floor(SUPERBLOCK_OFFSET / fs.blockSize));
+  handle.modify(block);
+  sealSuperblock(fs.superblock);
+  block.bytes.set(bytesOf(fs.superblock.view), SUPERBLOCK_OFFSET % fs.blockSize);
+}
+
+/** Fills in s_checksum, where the file system has one. */
+export function sealSuperblock({ view, hasMetadataChecksums }: Superblock): void {
+  if (!hasMetadataChecksums) return;
+  Sb.s_checksum.set(view, 0, crc32c(0xffffffff, bytesOf(view), 0, Sb.s_checksum.offset));
+}
+
+function bytesOf(view: DataView<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(view.buffer, view.byteOffset, Sb.byteLength);
+}

@@ -1,0 +1,35 @@
+/**
+ * Where transactions go on a file system without a journal: straight to their places, file data
+ * first. A crash in the middle of a commit leaves some of its blocks new and others old, which is
+ * for e2fsck to mend; what was committed before is safe.
+ */
+
+import type { Block } from "../block/block_cache.ts";
+import type { Device } from "../block/device.ts";
+import type { TransactionStore } from "./transactions.ts";
+import { writeBlocks } from "./write_blocks.ts";
+
+/** Bounds the memory that changed blocks take. */
+const MAX_BLOCKS = 4096;
+
+export class DirectStore implements TransactionStore {
+  readonly maxBlocks = MAX_BLOCKS;
+  readonly #device: Device;
+
+  constructor(device: Device) {
+    this.#device = device;
+  }
+
+  commit(blocks: ReadonlyMap<number, Block>): void {
+    this.#device.flush();
+    writeBlocks(this.#device, blocks.values());
+    this.#device.flush();
+  }
+
+  flush(): void {
+    this.#device.flush();
+  }
+
+  /** Nothing is left to do: a commit has brought everything to its place. */
+  writeBack(): void {}
+}
