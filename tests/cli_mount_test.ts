@@ -174,6 +174,70 @@ Deno.test("mount: a loop device whose file is mounted, and the other way round, 
   assert.match(stderr, /already mounted/);
 });
 
+/** The processes that have the image's path among their arguments, but for those that ended. */
+function processesOf(image: string): string[] {
+  return [...Deno.readDirSync("/proc")].map(({ name }) => name).filter((name) => {
+    if (!/^[0-9]+$/.test(name) || !exists(`/proc/${name}/exe`)) return false;
+    return Deno.readTextFileSync(`/proc/${name}/cmdline`).split("\0").includes(image);
+  });
+}
+
+/** The fields of /proc/PID/stat that follow the name: state, parent, process group, session. */
+function processState(pid: string): string[] {
+  const text = Deno.readTextFileSync(`/proc/${pid}/stat`);
+  return text.slice(text.lastIndexOf(")") + 2).split(" ");
+}
+
+// The executable's entry stub divides the first of them; the last it leaves to the program.
+for (const extra of [["-o", "ro"], ["-oro", "-o", "acl"], ["-s", "-o", "ro"]]) {
+  Deno.test(`mount ${extra.join(" ")}: serves as a daemon of one process`, async () => {
+    if (!requires(...NEEDS)) return;
+    await using bench = await Bench.open();
+    const { code, stderr } = await bench.mount(...extra);
+    assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
+    const pids = processesOf(bench.image);
+    assert.equal(pids.length, 1);
+    const [, , group, session] = processState(pids[0]);
+    assert.deepEqual({ group, session }, { group: pids[0], session: pids[0] });
+    assert.equal(Deno.readLinkSync(`/proc/${pids[0]}/cwd`), "/");
+    for (const stream of [0, 1, 2]) {
+      assert.equal(Deno.readLinkSync(`/proc/${pids[0]}/fd/${stream}`), "/dev/null");
+    }
+  });
+}
+
+Deno.test("mount: who ends the waiting process ends the one that mounts", async () => {
+  if (!requires(...NEEDS)) return;
+  await using bench = await Bench.open();
+  // A pipe that nobody writes to keeps the server from getting ready.
+  const fifo = bench.folder.join("fifo");
+  await run("mkfifo", [fifo]);
+  const [program, ...first] = commandLine();
+  const child = new Deno.Command(program, {
+    args: [...first, bench.image, bench.dir, "-o", `ro,journal_path=${fifo}`],
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  await waitUntil(() => processesOf(bench.image).length === 2, "two processes");
+  child.kill("SIGTERM");
+  await child.status;
+  await waitUntil(() => processesOf(bench.image).length === 0, "both have ended");
+  assert.equal(mountAt(bench.dir), undefined);
+});
+
+Deno.test("mount: with -o debug it stays in front, and its caller waits", async () => {
+  if (!requires(...NEEDS)) return;
+  await using bench = await Bench.open();
+  const mount = bench.mount("-o", "ro,debug");
+  await waitUntil(() => mountAt(bench.dir) !== undefined, "mounted");
+  let hasEnded = false;
+  mount.then(() => hasEnded = true);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assert.equal(hasEnded, false);
+  await fuse4fs(["umount", bench.dir], { codes: [0] });
+  assert.equal((await mount).code, 0);
+});
+
 Deno.test("mount: lockfile is held while the server runs, and gone afterwards", async () => {
   if (!requires(...NEEDS)) return;
   await using bench = await Bench.open();

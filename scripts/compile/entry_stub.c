@@ -17,6 +17,9 @@
  * from the stack at the entry, but keeps the environment that the loader saw, so that pointer is
  * set as well, through Deno's own reference to `environ`.
  *
+ * A mount that goes to the background is divided here into two processes, while there is one
+ * thread only: the second one goes on to Deno and serves, the first one waits for its report.
+ *
  * There is no C library here: only system calls.
  */
 
@@ -25,6 +28,8 @@ typedef unsigned long word;
 /* Filled in by launcher.ts, which finds it by its magic. Distances are from this structure. */
 struct payload {
 	word magic;
+	long image;		/* where the executable begins in memory */
+	word image_size;	/* and how far it goes */
 	long deno_entry;	/* where Deno begins */
 	long environ_slot;	/* Deno's pointer to the C library's `environ` */
 	long bundle;
@@ -34,7 +39,7 @@ struct payload {
 #define PAYLOAD_MAGIC 0x53463445535546UL /* "FUSE4FS" */
 
 __attribute__((section(".payload"), used, visibility("hidden")))
-volatile struct payload payload = { PAYLOAD_MAGIC, 1, 2, 3, 4 };
+volatile struct payload payload = { PAYLOAD_MAGIC, 1, 2, 3, 4, 5, 6 };
 
 /* What goes between argv[0] and the user's arguments. Each ends in NUL, the list in another. */
 static const char deno_arguments[] =
@@ -57,8 +62,22 @@ static const char deno_environment[] =
 	/* Nowhere: Deno then keeps its caches in memory and leaves the user's home alone. */
 	"DENO_DIR=/dev/null/none\0";
 
+/* Tells the program, src/mount/daemon.ts, that it serves, and to which descriptor it reports. */
+#define BACKGROUND "FUSE4FS_BACKGROUND="
+
 #define MEMFD_NAME "fuse4fs"
 #define MFD_CLOEXEC 1
+#define MADV_WILLNEED 3
+#define O_CLOEXEC 02000000
+#define SIGTERM 15
+#define SIGCHLD 17
+#define CLONE_CHILD_CLEARTID 0x00200000
+#define CLONE_CHILD_SETTID 0x01000000
+#define PR_SET_PDEATHSIG 1
+#define PR_GET_TID_ADDRESS 40
+
+/* mount(8): internal error */
+#define EXIT_INTERNAL 4
 
 /* Where the new stack lies, ready to be copied, and where to go on with it. */
 struct result {
@@ -67,7 +86,19 @@ struct result {
 };
 
 #if defined(__x86_64__)
-enum { SYS_write = 1, SYS_mmap = 9, SYS_exit_group = 231, SYS_memfd_create = 319 };
+enum {
+	SYS_read = 0,
+	SYS_write = 1,
+	SYS_close = 3,
+	SYS_mmap = 9,
+	SYS_madvise = 28,
+	SYS_clone = 56,
+	SYS_wait4 = 61,
+	SYS_prctl = 157,
+	SYS_exit_group = 231,
+	SYS_pipe2 = 293,
+	SYS_memfd_create = 319,
+};
 
 /* Saves sp and rdx (a function that the C library registers with atexit), lets start() build the
  * new stack elsewhere, copies it to just below the old one, and goes on. */
@@ -110,7 +141,19 @@ static long system_call(long number, word a, word b, word c, word d, word e, wor
 }
 #elif defined(__aarch64__)
 /* Written after the ABI's documents and not yet tried on a machine. */
-enum { SYS_write = 64, SYS_mmap = 222, SYS_exit_group = 94, SYS_memfd_create = 279 };
+enum {
+	SYS_read = 63,
+	SYS_write = 64,
+	SYS_close = 57,
+	SYS_mmap = 222,
+	SYS_madvise = 233,
+	SYS_clone = 220,
+	SYS_wait4 = 260,
+	SYS_prctl = 167,
+	SYS_exit_group = 94,
+	SYS_pipe2 = 59,
+	SYS_memfd_create = 279,
+};
 
 __asm__(
 	".pushsection .text.entry, \"ax\"\n"
@@ -174,11 +217,21 @@ static word words_of(const word *list)
 	return count + 1;
 }
 
+static void say(const char *words, word length)
+{
+	system_call(SYS_write, 2, (word)words, length, 0, 0, 0);
+}
+
+_Noreturn static void leave(word code)
+{
+	for (;;)
+		system_call(SYS_exit_group, code, 0, 0, 0, 0, 0);
+}
+
 _Noreturn static void give_up(const char *reason)
 {
-	system_call(SYS_write, 2, (word)reason, length_of(reason), 0, 0, 0);
-	for (;;)
-		system_call(SYS_exit_group, 4, 0, 0, 0, 0, 0);
+	say(reason, length_of(reason));
+	leave(EXIT_INTERNAL);
 }
 
 /* A file in memory with the bundle; its descriptor. */
@@ -201,21 +254,21 @@ static word bundle_file(void)
 	return fd;
 }
 
-static void put_path(char *path, word fd)
+/* Writes the two, one behind the other, and a NUL. */
+static void put_with_number(char *to, const char *text, word number)
 {
-	static const char prefix[] = "/proc/self/fd/";
 	char digits[20];
 	int count = 0;
 
-	for (word i = 0; i < sizeof(prefix) - 1; i++)
-		*path++ = prefix[i];
+	while (*text)
+		*to++ = *text++;
 	do {
-		digits[count++] = '0' + fd % 10;
-		fd /= 10;
-	} while (fd);
+		digits[count++] = '0' + number % 10;
+		number /= 10;
+	} while (number);
 	while (count)
-		*path++ = digits[--count];
-	*path = 0;
+		*to++ = digits[--count];
+	*to = 0;
 }
 
 /* Appends the strings of a list; returns the place behind. */
@@ -233,6 +286,129 @@ static word *put_words(word *to, const word *from, word count)
 	return to;
 }
 
+/*
+ * Most of Deno will be needed. Where it is not in the page cache, one request for all of it brings
+ * it there faster than one page fault after the other. Gaps between segments do not matter.
+ */
+static void read_ahead(void)
+{
+	system_call(SYS_madvise, (word)&payload + payload.image, payload.image_size, MADV_WILLNEED,
+		    0, 0, 0);
+}
+
+/* True for a command's name, which has lower-case letters only, unless it is `mount`. */
+static int may_be_command(const char *word_of_user)
+{
+	static const char mount[] = "mount";
+	word i = 0;
+
+	while (i < sizeof(mount) && word_of_user[i] == mount[i])
+		i++;
+	if (i == sizeof(mount))
+		return 0;
+	for (i = 0; word_of_user[i]; i++)
+		if (word_of_user[i] < 'a' || word_of_user[i] > 'z')
+			return 0;
+	return 1;
+}
+
+/*
+ * True when the arguments are surely those of a mount that is to go to the background: names, and
+ * options after -o. In doubt it is left to the program, which then starts itself anew.
+ */
+static int is_background_mount(word argc, const word *argv)
+{
+	word names = 0;
+
+	for (word i = 1; i < argc; i++) {
+		const char *argument = (const char *)argv[i];
+
+		if (argument[0] != '-') {
+			if (names++ == 0 && may_be_command(argument))
+				return 0;
+		} else if (argument[1] != 'o') {
+			return 0;
+		} else if (argument[2] == 0) {
+			i++;
+		}
+	}
+	return names >= 2;
+}
+
+/*
+ * The first process: passes on what the second one reports, `CODE MESSAGE` and the end of the line
+ * (see daemon.ts), or how it ended without a report.
+ */
+_Noreturn static void wait_for_report(long child, word from)
+{
+	static const char name[] = "fuse4fs: ";
+	static const char silent[] = "fuse4fs: The server ended before it could mount\n";
+	char text[4096];
+	word length = 0, at = 0, code = 0;
+	int status = 0;
+
+	while (length < sizeof(text)) {
+		long count = system_call(SYS_read, from, (word)text + length,
+					 sizeof(text) - length, 0, 0, 0);
+
+		if (count <= 0)
+			break;
+		length += count;
+		if (text[length - 1] == '\n')
+			break;
+	}
+	if (length > 0) {
+		while (at < length && text[at] >= '0' && text[at] <= '9')
+			code = code * 10 + text[at++] - '0';
+		if (code != 0) {
+			say(name, sizeof(name) - 1);
+			say(text + at + 1, length - at - 1);
+		}
+		leave(code);
+	}
+	system_call(SYS_wait4, child, (word)&status, 0, 0, 0, 0);
+	if (status & 0x7f) {
+		say(silent, sizeof(silent) - 1);
+		leave(EXIT_INTERNAL);
+	}
+	leave(status >> 8 & 0xff);
+}
+
+/*
+ * Goes on in a second process, which is to report to the descriptor returned; 0 where that can't
+ * be. The C library keeps the number of its thread in memory: the kernel corrects it there.
+ */
+static word divide(void)
+{
+	word thread_number = 0;
+	int ends[2];
+	long child;
+
+	if (system_call(SYS_prctl, PR_GET_TID_ADDRESS, (word)&thread_number, 0, 0, 0, 0) < 0)
+		return 0;
+	if (system_call(SYS_pipe2, (word)ends, O_CLOEXEC, 0, 0, 0, 0) < 0)
+		return 0;
+#if defined(__x86_64__)
+	child = system_call(SYS_clone, SIGCHLD | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID, 0, 0,
+			    thread_number, 0, 0);
+#else
+	child = system_call(SYS_clone, SIGCHLD | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID, 0, 0,
+			    0, thread_number, 0);
+#endif
+	if (child > 0) {
+		system_call(SYS_close, ends[1], 0, 0, 0, 0, 0);
+		wait_for_report(child, ends[0]);
+	}
+	system_call(SYS_close, ends[0], 0, 0, 0, 0, 0);
+	if (child < 0) {
+		system_call(SYS_close, ends[1], 0, 0, 0, 0, 0);
+		return 0;
+	}
+	/* Until it serves, whoever ends the first process ends this one. */
+	system_call(SYS_prctl, PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0, 0);
+	return ends[1];
+}
+
 __attribute__((used)) struct result start(const word *stack)
 {
 	const word argc = stack[0];
@@ -242,22 +418,27 @@ __attribute__((used)) struct result start(const word *stack)
 	const word *auxv = envp + env_words;
 	word aux_words = 0;
 	struct result result;
-	word *memory, *to, size;
-	char *path;
+	word *memory, *to, size, report_to = 0;
+	char *path, *background;
 
+	read_ahead();
+	if (is_background_mount(argc, argv))
+		report_to = divide();
 	while (auxv[aux_words])
 		aux_words += 2;
 	aux_words += 2;
 
-	/* Generous: every byte of the two lists counts as a word. Then the path of the bundle. */
+	/* Generous: every byte of the two lists counts as a word. Then the texts
+	 * that are made up here. */
 	size = (argc + env_words + aux_words + sizeof(deno_arguments) + sizeof(deno_environment) +
-		16) * sizeof(word) + 64;
+		16) * sizeof(word) + 128;
 	memory = (word *)system_call(SYS_mmap, 0, size, 3 /* read, write */,
 				     0x22 /* private, anonymous */, -1, 0);
 	if ((long)memory < 0 && (long)memory > -4096)
 		give_up("fuse4fs: Out of memory\n");
 	path = (char *)memory + size - 64;
-	put_path(path, bundle_file());
+	background = path - 64;
+	put_with_number(path, "/proc/self/fd/", bundle_file());
 
 	result.stack = memory + 1;
 	to = result.stack + 1;
@@ -270,6 +451,10 @@ __attribute__((used)) struct result start(const word *stack)
 	/* The environment stays here when the stack is copied, for `environ` to point to. */
 	**(word **)((char *)&payload + payload.environ_slot) = (word)to;
 	to = put_strings(to, deno_environment);
+	if (report_to) {
+		put_with_number(background, BACKGROUND, report_to);
+		*to++ = (word)background;
+	}
 	to = put_words(to, envp, env_words);
 	to = put_words(to, auxv, aux_words);
 	memory[0] = to - result.stack;

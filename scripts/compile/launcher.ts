@@ -73,8 +73,10 @@ const GLOB_DAT = new Map([[EM_X86_64, 6], [EM_AARCH64, 1025]]);
 const PAGE_SIZE = 65536;
 
 /** struct payload of entry_stub.c */
-const Payload = struct("payload", 40, {
+const Payload = struct("payload", 56, {
   magic: u64,
+  image: bytes(8),
+  image_size: u64,
   deno_entry: bytes(8),
   environ_slot: bytes(8),
   bundle: bytes(8),
@@ -125,6 +127,8 @@ export function assembleLauncher(
   const payloadAddress = address + payloadAt;
   const distance = (field: { offset: number }, to: number) =>
     view.setBigInt64(offset + payloadAt + field.offset, BigInt(to - payloadAddress), true);
+  distance(Payload.image, 0);
+  Payload.image_size.set(view, offset + payloadAt, Math.max(...ends));
   distance(Payload.deno_entry, Elf64Ehdr.e_entry.get(elf, 0));
   distance(Payload.environ_slot, slotOfEnviron(elf, segments));
   distance(Payload.bundle, address + bundleAt);

@@ -38,7 +38,12 @@ export async function mount(
   const lists = [...options.options ?? [], ...(options.debug ? ["debug"] : [])];
   const settings = parseMountOptions(lists);
   const background = BackgroundServer.adopt(connectionDescriptor(mountpoint));
-  if (options.foreground || settings.libfuseDebug || background !== undefined) {
+  if (options.foreground || settings.libfuseDebug) {
+    background?.stay();
+    serve(image, mountpoint, settings, undefined);
+    return;
+  }
+  if (background !== undefined) {
     serve(image, mountpoint, settings, background);
     return;
   }

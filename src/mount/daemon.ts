@@ -2,20 +2,33 @@
  * Going to the background without fork(2), which would leave Deno's threads behind: the parent
  * starts the executable anew and waits for one line from it.
  *
- *     parent                               child, in a session of its own
- *       | starts it; its stdout is a pipe ----> |
+ *     parent                               child, later in a session of its own
+ *       | starts it, with a pipe -------------> |
  *       |                                       | opens the image, mounts
- *       | <-------- {"ready":true} or an error  |
- *       | exits with 0 or the error's code      | lets go of the terminal, serves
+ *       | <------- "0" or "CODE MESSAGE"        |
+ *       | exits with that code                  | lets go of the terminal, serves
+ *
+ * Where the executable has an entry stub (scripts/compile/entry_stub.c), that does the parent's
+ * part before there are any threads, and saves the time of a second start. Arguments that it is
+ * not sure of it leaves to startInBackground.
  *
  * Until it is ready the child writes to the parent's stderr, so that messages of libfuse and
  * fusermount3 are seen.
  */
 
 import { fail } from "../sys/fs_error.ts";
-import { close, dup2, isCloseOnExec, O_RDWR, open } from "../sys/libc.ts";
+import {
+  close,
+  dup2,
+  isCloseOnExec,
+  O_RDWR,
+  open,
+  outliveParent,
+  setsid,
+  write,
+} from "../sys/libc.ts";
 
-/** In the environment of a child that is to serve. */
+/** In the environment of a child that is to serve: the descriptor for its report. */
 const MARK = "FUSE4FS_BACKGROUND";
 
 /** mount(8)'s exit codes for what the parent itself may meet. */
@@ -23,10 +36,7 @@ const SYSTEM_ERROR = 2;
 const INTERNAL_ERROR = 4;
 const INTERRUPTED = 8;
 
-/** What the child says: that it serves, or why it does not. */
-type Report =
-  | { readonly ready: true }
-  | { readonly ready: false; readonly exitCode: number; readonly message: string };
+const STDOUT = 1;
 
 /** How it went, for the parent to exit with. */
 export interface Outcome {
@@ -48,7 +58,7 @@ export async function startInBackground(
   try {
     child = new Deno.Command(executable, {
       args: [...args],
-      env: { [MARK]: "1" },
+      env: { [MARK]: String(STDOUT) },
       stdin: "null",
       stdout: "piped",
       stderr: "inherit",
@@ -69,10 +79,8 @@ export async function startInBackground(
   const line = await firstLine(child.stdout);
   if (interrupted) return { exitCode: INTERRUPTED, message: "Interrupted" };
   if (line === undefined) return await silentEnd(child);
-  const report: Report = JSON.parse(line);
-  return report.ready
-    ? { exitCode: 0, message: "" }
-    : { exitCode: report.exitCode, message: report.message };
+  const [, code, message] = /^([0-9]+) ?(.*)$/.exec(line) ?? [undefined, INTERNAL_ERROR, line];
+  return { exitCode: Number(code), message };
 }
 
 async function silentEnd(child: Deno.ChildProcess): Promise<Outcome> {
@@ -95,18 +103,24 @@ async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string | u
 
 /** The child's side. */
 export class BackgroundServer {
-  private constructor() {}
+  /** Where the parent reads. */
+  readonly #descriptor: number;
+
+  private constructor(descriptor: number) {
+    this.#descriptor = descriptor;
+  }
 
   /**
-   * In a child that {@linkcode startInBackground} started, its link to the parent.
+   * In a child that was started to serve, its link to the parent.
    * @param kept an inherited descriptor that the server will need
    */
   static adopt(kept?: number): BackgroundServer | undefined {
-    if (Deno.env.get(MARK) === undefined) return undefined;
+    const descriptor = Deno.env.get(MARK);
+    if (descriptor === undefined) return undefined;
     // Programs that the server starts are none of the parent's children.
     Deno.env.delete(MARK);
     closeInherited(kept);
-    return new BackgroundServer();
+    return new BackgroundServer(Number(descriptor));
   }
 
   /**
@@ -114,24 +128,31 @@ export class BackgroundServer {
    * parent was in. Throws EPIPE when the parent was killed: nobody waits for this mount.
    */
   ready(): void {
-    this.#report({ ready: true });
+    outliveParent();
+    setsid();
+    this.#report("0");
     letGoOfStandardStreams();
     Deno.chdir("/");
   }
 
   /** Tells the parent why there is no mount. */
   failed(exitCode: number, message: string): void {
-    this.#report({ ready: false, exitCode, message });
+    this.#report(`${exitCode} ${message.replaceAll("\n", " ")}`);
   }
 
-  #report(report: Report): void {
-    const line = new TextEncoder().encode(`${JSON.stringify(report)}\n`);
+  /** Stays in front: the parent waits until this process ends, and ends with its exit code. */
+  stay(): void {
+    if (this.#descriptor !== STDOUT) close(this.#descriptor);
+  }
+
+  #report(line: string): void {
     try {
-      let written = 0;
-      while (written < line.length) written += Deno.stdout.writeSync(line.subarray(written));
+      // Shorter than what a pipe takes as a whole.
+      write(this.#descriptor, new TextEncoder().encode(`${line}\n`));
     } catch (error) {
       throw fail("EPIPE", `Nobody waits for the server: ${words(error)}`);
     }
+    if (this.#descriptor !== STDOUT) close(this.#descriptor);
   }
 }
 

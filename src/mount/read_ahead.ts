@@ -1,11 +1,12 @@
 /**
  * Reads from the device before it is asked to. The kernel's own read-ahead works on the FUSE mount
- * and sends large requests, but each would be a cold read of the device. Three habits of programs
+ * and sends large requests, but each would be a cold read of the device. Four habits of programs
  * are worth something:
  *
  * - who reads a file from front to back gets a window that stays ahead of him
  * - who reads the files of a directory in the order of its listing gets the next ones (tar, cp, grep)
  * - who lists a directory goes on to list those in it (find, du, rm)
+ * - who reads many random places of a file reads still more of them (random_reads.ts)
  */
 
 import type { DataSource } from "../block/device.ts";
@@ -13,6 +14,7 @@ import type { FileSystem } from "../ext4/filesystem.ts";
 import type { Inode } from "../ext4/inode.ts";
 import { mapBlocks } from "../ext4/map.ts";
 import { FsError } from "../sys/fs_error.ts";
+import { RandomReads } from "./random_reads.ts";
 
 /** How far ahead of a reader the device is told, in bytes. */
 const WINDOW = 8 << 20;
@@ -47,6 +49,8 @@ export class ReadAhead {
   /** The file whose beginning was read last. */
   #lastOpened = 0;
 
+  readonly #randomReads = new RandomReads(() => Deno.systemMemoryInfo().available);
+
   constructor(fs: FileSystem) {
     this.#fs = fs;
   }
@@ -59,8 +63,9 @@ export class ReadAhead {
     sources: readonly DataSource[],
   ): void {
     if (position === 0) this.#followListing(inode.ino);
-    if (length < LEAST_REQUEST || sources.every((source) => source.kind === "memory")) return;
-    this.#moveWindow(inode, position, length);
+    if (sources.every((source) => source.kind === "memory")) return;
+    if (length >= LEAST_REQUEST) this.#moveWindow(inode, position, length);
+    else this.#readAtRandom(inode, position + length);
   }
 
   /** A row of a listing. `before` is the regular file that was listed before, or undefined. */
@@ -104,6 +109,13 @@ export class ReadAhead {
     this.#readers.delete(inode.ino);
     this.#readers.set(inode.ino, { next: end, told });
     if (this.#readers.size > MAX_READERS) this.#forgetOldestReader();
+  }
+
+  /** The end of a file is read with a small request by those, too, who read it from the front. */
+  #readAtRandom(inode: Inode, end: number): void {
+    if (end >= inode.size) return;
+    const piece = this.#randomReads.read(inode.ino, inode.size);
+    if (piece !== undefined) this.#tell(inode, piece.start, piece.end);
   }
 
   #forgetOldestReader(): void {

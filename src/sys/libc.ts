@@ -143,6 +143,16 @@ const SYMBOLS = {
     result: "i32",
   },
   setsid: { parameters: [], result: "i32" },
+  prctl: {
+    parameters: [
+      "i32", // int option
+      "u64", // unsigned long arg2
+      "u64", // unsigned long arg3
+      "u64", // unsigned long arg4
+      "u64", // unsigned long arg5
+    ],
+    result: "i32",
+  },
   umount2: {
     parameters: [
       "buffer", // const char *target
@@ -186,7 +196,7 @@ function libc(): Deno.DynamicLibrary<typeof SYMBOLS>["symbols"] {
 }
 
 /** errno of this thread. The place of it does not change, so it is asked for once. */
-function lastErrno(): number {
+export function lastErrno(): number {
   if (errnoView === undefined) {
     const pointer = libc().__errno_location();
     if (pointer === null) throw new Error("__errno_location returned NULL");
@@ -419,6 +429,12 @@ export function ioctl(fd: number, request: number, argument: Uint8Array<ArrayBuf
 /** dup2(2). */
 export function dup2(from: number, to: number): void {
   check(libc().dup2(from, to), () => `duplicate descriptor ${from} as ${to}`);
+}
+
+/** Takes back prctl(2)'s PR_SET_PDEATHSIG: the end of the parent is no signal any more. */
+export function outliveParent(): void {
+  const PR_SET_PDEATHSIG = 1;
+  libc().prctl(PR_SET_PDEATHSIG, 0n, 0n, 0n, 0n);
 }
 
 /** setsid(2). Failure means that the process leads a session already. */
