@@ -8,14 +8,14 @@ import { Superblock } from "./superblock.ts";
 
 const BLOCK_SIZES = [1024, 2048, 4096, 8192, 16384, 32768, 65536];
 
-/** A superblock, and the block it was found in when it is not the primary one. */
+/** A superblock, and the block of the file system it was found in when it is not the primary one. */
 export interface FoundSuperblock {
   readonly superblock: Superblock;
   readonly block: number | undefined;
 }
 
 /**
- * The superblock in block `wanted`, else the primary one, else, with a warning, the first backup
+ * The superblock in block `wanted` (as e2fsck -b counts; else in KiB), else the primary one, else, with a warning, the first backup
  * that makes sense. Throws what is wrong with the primary one when there is none.
  */
 export function findSuperblock(
@@ -47,6 +47,9 @@ function requestedBackup(device: Device, block: number): FoundSuperblock {
     const superblock = backupAt(device, block, blockSize);
     if (superblock !== undefined) return { superblock, block };
   }
+  // The kernel's option of this name counts in KiB: fstab lines may carry such a number.
+  const counted = backupAtByte(device, block * 1024);
+  if (counted !== undefined) return counted;
   throw fail("EINVAL", `no superblock in block ${block}, whatever the block size`);
 }
 

@@ -145,7 +145,7 @@ export const MOUNT_OPTIONS: readonly MountOption[] = [
   value("offset", "BYTES", "image", "start at this byte; k, m, g and t are units", (s, text) => {
     s.offset = parseSize("offset", text);
   }),
-  value("sb", "BLOCK", "image", "use the backup superblock in this block", (settings, text) => {
+  value("sb", "BLOCK", "image", "use the backup superblock in this block, or at so many KiB", (settings, text) => {
     settings.superblockBlock = parseNumber("sb", text);
   }),
   flag(
