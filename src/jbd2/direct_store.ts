@@ -15,19 +15,22 @@ const MAX_BLOCKS = 4096;
 export class DirectStore implements TransactionStore {
   readonly maxBlocks = MAX_BLOCKS;
   readonly #device: Device;
+  readonly #barrier: boolean;
 
-  constructor(device: Device) {
+  /** @param barrier false: the device is not waited for */
+  constructor(device: Device, barrier = true) {
     this.#device = device;
+    this.#barrier = barrier;
   }
 
   commit(blocks: ReadonlyMap<number, Block>): void {
-    this.#device.flush();
+    this.flush();
     writeBlocks(this.#device, blocks.values());
-    this.#device.flush();
+    this.flush();
   }
 
   flush(): void {
-    this.#device.flush();
+    if (this.#barrier) this.#device.flush();
   }
 
   /** Nothing is left to do: a commit has brought everything to its place. */

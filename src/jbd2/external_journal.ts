@@ -14,7 +14,7 @@ import { crc32c } from "../disk/crc32c.ts";
 import { Features } from "../disk/features.ts";
 import { EXT4_SUPER_MAGIC, Ext4SuperBlock as Sb, SUPERBLOCK_OFFSET } from "../disk/superblock.ts";
 import { badChecksum, corrupt, fail } from "../sys/fs_error.ts";
-import { type Journal, type JournalBlocks, openJournal } from "./journal.ts";
+import { type Journal, openJournal, type WritableJournalBlocks } from "./journal.ts";
 
 const MAX_LOG_BLOCK_SIZE = 6;
 
@@ -25,7 +25,10 @@ const MAX_LOG_BLOCK_SIZE = 6;
  * Throws FsError: EINVAL where the device is no journal, or not this one; EUCLEAN or EBADMSG where
  * it is damaged.
  */
-export function openExternalJournal(device: Device, uuid: Uint8Array): Journal {
+export function openExternalJournal(
+  device: Device,
+  uuid: Uint8Array,
+): Journal<WritableJournalBlocks> {
   const view = readSuperblock(device);
   const own = Sb.s_uuid.get(view, 0);
   if (!own.every((byte, index) => byte === uuid[index])) {
@@ -85,11 +88,13 @@ function features(view: DataView): Features {
   );
 }
 
-function deviceBlocks(device: Device, blockSize: number): JournalBlocks {
+function deviceBlocks(device: Device, blockSize: number): WritableJournalBlocks {
   return {
+    device,
     blockSize,
     length: Math.floor(device.size / blockSize),
     read: (block, into) => device.read(into, block * blockSize),
+    write: (block, bytes) => device.write(bytes, block * blockSize),
   };
 }
 

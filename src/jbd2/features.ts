@@ -3,6 +3,8 @@
  * incompatible feature that is not in the table cannot be replayed.
  */
 
+import { JournalSuperblock as Sb } from "../disk/journal.ts";
+
 /** s_feature_compat */
 const COMPAT = {
   journal_checksum: 0x1,
@@ -52,4 +54,20 @@ function bitNames(set: string, bits: number, table: Record<string, number>): str
     names.push(known?.[0] ?? `FEATURE_${set}${bit}`);
   }
   return names;
+}
+
+/** Switches features on and off in a superblock of version 2; others stay as they are. */
+export function setJournalFeatures(
+  view: DataView,
+  features: Partial<Record<JournalFeatureName, boolean>>,
+): void {
+  for (const [name, on] of Object.entries(features)) {
+    const isCompat = name in COMPAT;
+    const field = isCompat ? Sb.s_feature_compat : Sb.s_feature_incompat;
+    const bit: number = isCompat
+      ? COMPAT[name as keyof typeof COMPAT]
+      : INCOMPAT[name as keyof typeof INCOMPAT];
+    const bits = field.get(view, 0);
+    field.set(view, 0, on ? bits | bit : bits & ~bit);
+  }
 }

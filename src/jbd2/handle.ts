@@ -3,9 +3,14 @@
  * transaction, or none. Whoever changes metadata is given a handle and announces each block before
  * the first byte of it changes; when the operation throws, every announced block and everything
  * else that was announced is put back as it was.
+ *
+ * Two things are undone apart from each other: which blocks the transaction consists of, in the
+ * opposite order of the calls, and then the bytes of the blocks, from images taken before the
+ * first change.
  */
 
 import type { Block, BlockCache } from "../block/block_cache.ts";
+import type { ImagePool } from "./image_pool.ts";
 
 /** Fills in the checksum of a block; must not throw. */
 export type Seal = (block: Block) => void;
@@ -24,7 +29,6 @@ interface BeforeImage {
   readonly verifiedAs: number;
   readonly seal: Seal | undefined;
   readonly isSealed: boolean;
-  readonly wasInTransaction: boolean;
   readonly wasCached: boolean;
 }
 
@@ -34,8 +38,8 @@ export interface TransactionBlocks {
   readonly blocks: Map<number, Block>;
   /** Blocks that stopped being metadata: what the log still has of them must not be replayed. */
   readonly revoked: Set<number>;
-  /** Most blocks of a transaction. */
-  readonly maxBlocks: number;
+  /** Memory for images of blocks. */
+  readonly images: ImagePool;
 }
 
 /** The operation needs more blocks than a transaction can have. */
@@ -44,15 +48,20 @@ export class TransactionFull extends Error {}
 export class Handle {
   readonly #cache: BlockCache;
   readonly #transaction: TransactionBlocks;
+  readonly #maxBlocks: number;
   readonly #before = new Map<Block, BeforeImage>();
   readonly #participants = new Map<object, Participant>();
+  /** Participants whose `finish` is still to be called. */
+  readonly #unfinished = new Set<Participant>();
   readonly #undo: (() => void)[] = [];
   /** Blocks that left the transaction, held as long as that can be undone. */
   readonly #forgotten: Block[] = [];
 
-  constructor(cache: BlockCache, transaction: TransactionBlocks) {
+  /** @param maxBlocks how large the transaction may become */
+  constructor(cache: BlockCache, transaction: TransactionBlocks, maxBlocks: number) {
     this.#cache = cache;
     this.#transaction = transaction;
+    this.#maxBlocks = maxBlocks;
   }
 
   /**
@@ -61,7 +70,8 @@ export class Handle {
    * @param seal fills in the block's checksum at the commit; without it, an earlier one stays
    */
   modify(block: Block, seal?: Seal): void {
-    if (!this.#before.has(block)) this.#join(block, true);
+    this.#enter(block);
+    this.#keepImage(block, true);
     if (seal !== undefined) block.seal = seal;
     block.isSealed = block.seal === undefined;
   }
@@ -69,9 +79,16 @@ export class Handle {
   /** A block that becomes metadata: all zeros, whatever the device holds. As modify otherwise. */
   create(number: number, seal?: Seal): Block {
     const existing = this.#cache.peek(number);
-    if (existing !== undefined && !this.#before.has(existing)) this.#join(existing, true);
+    if (existing === undefined) this.#requireRoom(number);
+    else {
+      this.#enter(existing);
+      this.#keepImage(existing, true);
+    }
     const block = this.#cache.create(number);
-    if (existing === undefined) this.#join(block, false);
+    if (existing === undefined) {
+      this.#enter(block);
+      this.#keepImage(block, false);
+    }
     block.seal = seal;
     block.isSealed = seal === undefined;
     return block;
@@ -101,17 +118,27 @@ export class Handle {
 
   /**
    * Takes a participant into the operation, once for each `key`: `join` is not called again for a
-   * key that is in it already.
+   * key that is in it already. Whoever enlists after its `finish` was called, because the `finish`
+   * of another one changed it, finishes once more.
    */
   enlist(key: object, join: () => Participant): void {
-    if (!this.#participants.has(key)) this.#participants.set(key, join());
+    let participant = this.#participants.get(key);
+    if (participant === undefined) {
+      participant = join();
+      this.#participants.set(key, participant);
+    }
+    this.#unfinished.add(participant);
   }
 
   /** The operation succeeded. Participants may still throw: then it failed after all. */
   finish(): void {
-    // One participant may make another one join.
-    for (const participant of this.#participants.values()) participant.finish?.(this);
+    // One participant may make another one join: a Set goes on to what is added meanwhile.
+    for (const participant of this.#unfinished) {
+      this.#unfinished.delete(participant);
+      participant.finish?.(this);
+    }
     for (const block of this.#forgotten) this.#cache.release(block);
+    for (const { bytes } of this.#before.values()) this.#transaction.images.giveBack(bytes);
   }
 
   /** The operation failed: everything is as it was before it. */
@@ -121,33 +148,44 @@ export class Handle {
     for (const [block, before] of this.#before) this.#restore(block, before);
   }
 
-  #join(block: Block, wasCached: boolean): void {
-    const { blocks, revoked, maxBlocks } = this.#transaction;
-    const wasInTransaction = blocks.has(block.number);
-    if (!wasInTransaction) {
-      if (blocks.size >= maxBlocks) throw new TransactionFull();
-      this.#cache.hold(block);
-      blocks.set(block.number, block);
-      if (revoked.delete(block.number)) this.#undo.push(() => revoked.add(block.number));
-    }
+  /** Makes a block part of the transaction. */
+  #enter(block: Block): void {
+    const { blocks, revoked } = this.#transaction;
+    const { number } = block;
+    if (blocks.has(number)) return;
+    this.#requireRoom(number);
+    this.#cache.hold(block);
+    blocks.set(number, block);
+    this.#undo.push(() => {
+      blocks.delete(number);
+      this.#cache.release(block);
+    });
+    // A revoke record would keep this transaction's own copy from being replayed, too.
+    if (revoked.delete(number)) this.#undo.push(() => revoked.add(number));
+  }
+
+  #requireRoom(number: number): void {
+    const { blocks } = this.#transaction;
+    if (blocks.size >= this.#maxBlocks && !blocks.has(number)) throw new TransactionFull();
+  }
+
+  #keepImage(block: Block, wasCached: boolean): void {
+    if (this.#before.has(block)) return;
     this.#before.set(block, {
-      bytes: block.bytes.slice(),
+      bytes: this.#transaction.images.copyOf(block.bytes),
       verifiedAs: block.verifiedAs,
       seal: block.seal,
       isSealed: block.isSealed,
-      wasInTransaction,
       wasCached,
     });
   }
 
   #restore(block: Block, before: BeforeImage): void {
     block.bytes.set(before.bytes);
+    this.#transaction.images.giveBack(before.bytes);
     block.verifiedAs = before.verifiedAs;
     block.seal = before.seal;
     block.isSealed = before.isSealed;
-    if (before.wasInTransaction) return;
-    this.#transaction.blocks.delete(block.number);
-    this.#cache.release(block);
     if (!before.wasCached) this.#cache.drop(block.number);
   }
 }

@@ -21,6 +21,7 @@ import {
   JBD2_SUPERBLOCK_V2,
   JournalSuperblock as Sb,
 } from "../disk/journal.ts";
+import type { Device } from "../block/device.ts";
 import { badChecksum, corrupt, fail } from "../sys/fs_error.ts";
 import { JournalFeatures } from "./features.ts";
 
@@ -32,6 +33,14 @@ export interface JournalBlocks {
   readonly length: number;
   /** Fills `into`, one block long. Throws FsError. */
   read(block: number, into: Uint8Array<ArrayBuffer>): void;
+}
+
+/** The medium of a log that can be written to. */
+export interface WritableJournalBlocks extends JournalBlocks {
+  /** What the blocks are on, for flushes. */
+  readonly device: Device;
+  /** Writes whole blocks, from `block` on. Throws FsError. */
+  write(block: number, bytes: Uint8Array<ArrayBuffer>): void;
 }
 
 export interface OpenJournalOptions {
@@ -50,10 +59,14 @@ export interface FastCommitArea {
   readonly end: number;
 }
 
-export class Journal {
-  readonly blocks: JournalBlocks;
+export class Journal<Blocks extends JournalBlocks = JournalBlocks> {
+  readonly blocks: Blocks;
   /** Bytes of a block. */
   readonly blockSize: number;
+  /** Journal block with the superblock. */
+  readonly superblockBlock: number;
+  /** That block as it is on the disk. */
+  readonly superblockBytes: Uint8Array<ArrayBuffer>;
   /** The superblock's 1024 bytes as they are on the disk, for `JournalSuperblock`'s accessors. */
   readonly view: DataView<ArrayBuffer>;
   /** 1 or 2. */
@@ -84,15 +97,18 @@ export class Journal {
   /** Where every crc32c starts. */
   readonly checksumSeed: number;
 
-  /** @param raw the superblock's 1024 bytes, kept */
+  /** @param block the block with the superblock, kept */
   private constructor(
-    blocks: JournalBlocks,
-    raw: Uint8Array<ArrayBuffer>,
+    blocks: Blocks,
+    block: Uint8Array<ArrayBuffer>,
     options: OpenJournalOptions,
   ) {
+    const raw = block.subarray(0, Sb.byteLength);
     const view = new DataView(raw.buffer, raw.byteOffset, raw.length);
     this.blocks = blocks;
     this.blockSize = blocks.blockSize;
+    this.superblockBlock = options.superblockBlock ?? 0;
+    this.superblockBytes = block;
     this.view = view;
     this.version = readVersion(view);
     this.features = this.version === 1 ? new JournalFeatures(0, 0, 0) : readFeatures(view);
@@ -128,12 +144,15 @@ export class Journal {
    * Opens a journal. Throws FsError: EUCLEAN or EBADMSG for a damaged superblock, EINVAL for
    * features that are unknown here.
    */
-  static open(blocks: JournalBlocks, options: OpenJournalOptions = {}): Journal {
+  static open<Blocks extends JournalBlocks>(
+    blocks: Blocks,
+    options: OpenJournalOptions = {},
+  ): Journal<Blocks> {
     const block = options.superblockBlock ?? 0;
     if (blocks.length <= block) throw corrupt(`journal: ${blocks.length} blocks`);
     const bytes = new Uint8Array(blocks.blockSize);
     blocks.read(block, bytes);
-    return new Journal(blocks, bytes.subarray(0, Sb.byteLength), options);
+    return new Journal(blocks, bytes, options);
   }
 
   /** True when the log holds what the file system may not have yet. */
@@ -174,7 +193,10 @@ export class Journal {
 }
 
 /** Opens a journal: see {@linkcode Journal.open}. */
-export function openJournal(blocks: JournalBlocks, options?: OpenJournalOptions): Journal {
+export function openJournal<Blocks extends JournalBlocks>(
+  blocks: Blocks,
+  options?: OpenJournalOptions,
+): Journal<Blocks> {
   return Journal.open(blocks, options);
 }
 

@@ -65,7 +65,7 @@ export interface BlockTag {
 }
 
 /** Bytes of a tag, without the UUID that may follow it. */
-function tagSize(journal: Journal): number {
+export function tagSize(journal: Journal): number {
   const { features } = journal;
   if (features.has("journal_checksum_v3")) return Tag3.byteLength;
   const size = features.has("journal_64bit") ? Tag.byteLength : Tag.t_blocknr_high.offset;
@@ -126,7 +126,8 @@ export function readRevokes(
   return count;
 }
 
-function tailSize(journal: Journal): number {
+/** Bytes at the end of descriptor and revoke blocks that hold no tags and numbers. */
+export function tailSize(journal: Journal): number {
   return journal.hasChecksums ? Tail.byteLength : 0;
 }
 
@@ -152,7 +153,8 @@ export function dataChecksumFits(
 const scratch = new DataView(new ArrayBuffer(4));
 const scratchBytes = new Uint8Array(scratch.buffer);
 
-function crc32cOfTid(seed: number, tid: number): number {
+/** Where the checksum of a transaction's data blocks starts. */
+export function crc32cOfTid(seed: number, tid: number): number {
   scratch.setUint32(0, tid);
   return crc32c(seed, scratchBytes);
 }

@@ -13,6 +13,10 @@ import type { Block, BlockCache } from "../block/block_cache.ts";
 import { Errno } from "../sys/errno.ts";
 import { fail, FsError } from "../sys/fs_error.ts";
 import { Handle, type TransactionBlocks, TransactionFull } from "./handle.ts";
+import { ImagePool } from "./image_pool.ts";
+
+/** One of so many blocks of a transaction is reserved for the work before the commit. */
+const RESERVED_SHARE = 8;
 
 /** Where transactions go to last: a journal, or straight to their places on the device. */
 export interface TransactionStore {
@@ -29,6 +33,8 @@ export interface TransactionStore {
   flush(): void;
   /** Writes every committed block to its place, so that the log is empty. */
   writeBack(): void;
+  /** Nothing is written any more because of this error. Must not throw. */
+  aborted?(reason: FsError): void;
 }
 
 export interface TransactionOptions {
@@ -56,7 +62,7 @@ export class Transactions {
     this.#cache = cache;
     this.#store = store;
     this.#options = options;
-    this.#running = { blocks: new Map(), revoked: new Set(), maxBlocks: store.maxBlocks };
+    this.#running = { blocks: new Map(), revoked: new Set(), images: new ImagePool() };
   }
 
   /** Why nothing can be written any more, if so. */
@@ -81,27 +87,32 @@ export class Transactions {
     this.requireWritable();
     if (this.#inOperation) throw new Error("an operation inside an operation");
     // Half a transaction is left as room for the operation.
-    if (this.#running.blocks.size * 2 > this.#running.maxBlocks) this.commit();
+    if (this.#running.blocks.size * 2 > this.#store.maxBlocks) this.commit();
+    const most = this.#store.maxBlocks - Math.ceil(this.#store.maxBlocks / RESERVED_SHARE);
     try {
-      return this.#attempt(operation);
+      return this.#attempt(operation, most);
     } catch (error) {
       if (!this.#wouldFitAfterCommit(error)) throw tooLarge(error);
     }
     this.commit();
     try {
-      return this.#attempt(operation);
+      return this.#attempt(operation, most);
     } catch (error) {
       throw tooLarge(error);
     }
   }
 
-  /** Makes everything so far durable: metadata and file data. Throws FsError, and EROFS later on. */
+  /**
+   * Makes everything so far durable: metadata and file data. Throws FsError when that fails; from
+   * then on nothing is written any more, since nobody knows what the device holds.
+   */
   commit(): void {
     this.requireWritable();
     if (this.#inOperation) throw new Error("a commit inside an operation");
-    if (this.isDirty) this.#commitRunning();
+    if (this.isDirty) this.#guarded(() => this.#commitRunning());
     else if (this.#hasUnflushedData) this.#guarded(() => this.#store.flush());
     this.#hasUnflushedData = false;
+    this.#since = undefined;
   }
 
   /** Commits, and brings every block to its place: the log is empty afterwards. */
@@ -122,7 +133,10 @@ export class Transactions {
     return Math.max(0, this.#since + this.#options.commitInterval - this.#options.now());
   }
 
-  /** Called in a handle of its own before each commit with changes: the last ones for it. */
+  /**
+   * Called in a handle of its own before each commit with changes: the last ones for it. When it
+   * throws, the commit fails: what it was to bring up to date would be missing.
+   */
   onBeforeCommit(prepare: (handle: Handle) => void): void {
     this.#beforeCommit.push(prepare);
   }
@@ -137,10 +151,16 @@ export class Transactions {
     this.#freesSpace.push(isWaiting);
   }
 
-  /** Stops all writing: the running transaction is lost. Later changes throw EROFS. */
-  abort(reason: FsError): void {
-    this.#failure ??= reason;
+  /**
+   * Stops all writing: the running transaction is lost. Later changes throw EROFS.
+   * @param isError false when it is no failure of the file system, which the next mount would have
+   * to hear of
+   */
+  abort(reason: FsError, isError = true): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = reason;
     this.#since = undefined;
+    if (isError) this.#store.aborted?.(reason);
   }
 
   /** Throws EROFS after an abort. */
@@ -149,8 +169,8 @@ export class Transactions {
     throw fail("EROFS", `Nothing is written any more since: ${this.#failure.message}`);
   }
 
-  #attempt<Result>(operation: (handle: Handle) => Result): Result {
-    const handle = new Handle(this.#cache, this.#running);
+  #attempt<Result>(operation: (handle: Handle) => Result, maxBlocks: number): Result {
+    const handle = new Handle(this.#cache, this.#running, maxBlocks);
     this.#inOperation = true;
     try {
       const result = operation(handle);
@@ -173,26 +193,29 @@ export class Transactions {
 
   #commitRunning(): void {
     const { blocks, revoked } = this.#running;
-    for (const prepare of this.#beforeCommit) this.#attempt(prepare);
+    for (const prepare of this.#beforeCommit) this.#attempt(prepare, this.#store.maxBlocks);
     for (const block of blocks.values()) seal(block);
-    this.#guarded(() => this.#store.commit(blocks, revoked));
+    this.#store.commit(blocks, revoked);
     for (const block of blocks.values()) this.#cache.release(block);
+    // Whoever gets these blocks next may fill them with data behind the cache's back.
     for (const number of revoked) {
       if (this.#cache.peek(number)?.holds === 0) this.#cache.drop(number);
     }
     blocks.clear();
     revoked.clear();
-    this.#since = undefined;
     for (const act of this.#afterCommit) act();
   }
 
-  /** After a failure nobody knows what the device holds: nothing more is written to it. */
+  /** Runs a part of a commit. Whatever goes wrong with it, half of it may have happened. */
   #guarded(act: () => void): void {
     try {
       act();
     } catch (error) {
-      if (error instanceof FsError) this.abort(error);
-      throw error;
+      const failure = error instanceof FsError
+        ? error
+        : fail("EIO", `a commit failed in fuse4fs itself: ${error}`);
+      this.abort(failure);
+      throw tooLarge(error);
     }
   }
 }
