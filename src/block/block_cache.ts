@@ -4,8 +4,8 @@
  * Blocks in use are kept by second chance: a block that was asked for since the last sweep stays,
  * the others leave in the order in which they came. A holder of a Block may go on reading it after
  * it has left the cache. A block whose content the device does not have yet is held: it never
- * leaves, and the cache grows beyond its size if it must (src/jbd2/transactions.ts keeps that in
- * bounds by committing and writing back).
+ * leaves, and does not count towards the cache's size (src/jbd2 keeps the number of these in bounds
+ * by committing and writing back).
  */
 
 import { corrupt } from "../sys/fs_error.ts";
@@ -46,7 +46,10 @@ export class Block {
 export class BlockCache {
   readonly #device: Device;
   readonly #blocks = new Map<number, Block>();
+  /** Most blocks that nobody holds. */
   readonly #capacity: number;
+  /** Blocks that somebody holds. */
+  #held = 0;
 
   /**
    * @param blockSize bytes of a block
@@ -105,11 +108,12 @@ export class BlockCache {
     const cached = this.#blocks.get(block.number);
     if (cached === undefined) this.#add(block);
     else if (cached !== block) throw new Error(`block ${block.number}: an old copy was changed`);
-    block.holds++;
+    if (block.holds++ === 0) this.#held++;
   }
 
   release(block: Block): void {
-    if (--block.holds < 0) throw new Error(`block ${block.number}: released too often`);
+    if (block.holds === 0) throw new Error(`block ${block.number}: released too often`);
+    if (--block.holds === 0) this.#held--;
   }
 
   /** Forgets what it knows of a block that nobody holds: something else was written there. */
@@ -139,11 +143,16 @@ export class BlockCache {
   }
 
   #add(block: Block): void {
-    if (this.#blocks.size >= this.#capacity) this.#makeRoom();
+    if (this.#isFull) this.#makeRoom();
     this.#blocks.set(block.number, block);
   }
 
-  /** Looks at each block once at most: where all are held, nobody leaves. */
+  /** Held blocks do not count: while there are many, a search for one to leave would be in vain. */
+  get #isFull(): boolean {
+    return this.#blocks.size - this.#held >= this.#capacity;
+  }
+
+  /** Looks at each block once at most. */
   #makeRoom(): void {
     let toLookAt = Math.min(this.#blocks.size, MAX_SWEEP);
     for (const [number, block] of this.#blocks) {
@@ -151,7 +160,7 @@ export class BlockCache {
       this.#blocks.delete(number);
       if (!block.recent && block.holds === 0) {
         // One that is added and one that leaves would keep a cache that grew at its size.
-        if (this.#blocks.size < this.#capacity) return;
+        if (!this.#isFull) return;
         continue;
       }
       block.recent = false;

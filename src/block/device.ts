@@ -31,6 +31,12 @@ export interface Device {
   /** Writes the whole of `buffer` at `position`. Durable only after {@linkcode flush}. */
   write(buffer: Uint8Array<ArrayBuffer>, position: number): void;
 
+  /**
+   * Tells the medium that nobody needs these bytes any more; what they read as afterwards is
+   * undefined. Absent where there is no such thing. Throws EOPNOTSUPP where the medium cannot.
+   */
+  discard?(position: number, length: number): void;
+
   /** Returns when all writes so far are on the medium. */
   flush(): void;
 
@@ -42,6 +48,12 @@ export interface Device {
 
   /** Tells the system that these bytes will be read soon. Never fails. */
   willRead(position: number, length: number): void;
+
+  /**
+   * Forgets what the system remembers of these bytes, so that the next read asks the medium, which
+   * another host may have written to. Absent where nobody else can. Never fails.
+   */
+  forgetCached?(position: number, length: number): void;
 
   /** Lets go of the medium. The device is not used afterwards. */
   close(): void;

@@ -80,6 +80,14 @@ export class FileDevice implements Device {
     );
   }
 
+  /** A file gives the space back to the file system it lies on. */
+  discard(position: number, length: number): void {
+    if (this.readOnly) throw fail("EROFS", `Cannot discard on ${this.name}: it is read-only`);
+    this.#checkRange("Discard", position, length);
+    const release = this.#isBlockDevice() ? libc.discardBlocks : libc.punchHole;
+    release(this.fd, this.#offset + position, length);
+  }
+
   flush(): void {
     if (this.readOnly) return;
     try {
@@ -108,8 +116,16 @@ export class FileDevice implements Device {
     if (!this.#direct) libc.readahead(this.fd, this.#offset + position, length);
   }
 
+  forgetCached(position: number, length: number): void {
+    if (!this.#direct) libc.forgetCached(this.fd, this.#offset + position, length);
+  }
+
   close(): void {
     libc.close(this.fd);
+  }
+
+  #isBlockDevice(): boolean {
+    return Deno.statSync(`/proc/self/fd/${this.fd}`).isBlockDevice ?? false;
   }
 
   #checkRange(what: string, position: number, length: number): void {

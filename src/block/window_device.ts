@@ -40,6 +40,13 @@ export class WindowDevice implements Device {
     this.#whole.write(buffer, this.#place("Write", position, buffer.length));
   }
 
+  discard(position: number, length: number): void {
+    if (this.#whole.discard === undefined) {
+      throw fail("EOPNOTSUPP", `${this.name} has no discard`);
+    }
+    this.#whole.discard(this.#place("Discard", position, length), length);
+  }
+
   flush(): void {
     this.#whole.flush();
   }
@@ -52,6 +59,10 @@ export class WindowDevice implements Device {
     const start = Math.max(0, position);
     const end = Math.min(this.size, position + length);
     if (end > start) this.#whole.willRead(this.#start + start, end - start);
+  }
+
+  forgetCached(position: number, length: number): void {
+    this.#whole.forgetCached?.(this.#start + position, length);
   }
 
   close(): void {

@@ -23,6 +23,7 @@ export const EXT4_NOATIME_FL = 0x00000080;
 export const EXT4_ENCRYPT_FL = 0x00000800;
 export const EXT4_INDEX_FL = 0x00001000;
 export const EXT4_DIRSYNC_FL = 0x00010000;
+export const EXT4_TOPDIR_FL = 0x00020000;
 export const EXT4_HUGE_FILE_FL = 0x00040000;
 export const EXT4_EXTENTS_FL = 0x00080000;
 export const EXT4_VERITY_FL = 0x00100000;
@@ -31,6 +32,12 @@ export const EXT4_DAX_FL = 0x02000000;
 export const EXT4_INLINE_DATA_FL = 0x10000000;
 export const EXT4_PROJINHERIT_FL = 0x20000000;
 export const EXT4_CASEFOLD_FL = 0x40000000;
+
+/**
+ * The flags that a new file takes over from its directory: SECRM, UNRM, COMPR, SYNC, NODUMP,
+ * NOATIME, NOCOMPR, JOURNAL_DATA, NOTAIL, DIRSYNC, PROJINHERIT, CASEFOLD, DAX.
+ */
+export const EXT4_INHERITED_FLAGS = 0x6201c4cf;
 
 /** Block pointers in i_block: twelve direct ones, then single, double and triple indirect. */
 export const EXT4_NDIR_BLOCKS = 12;

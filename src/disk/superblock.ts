@@ -14,6 +14,9 @@ export const EXT4_VALID_FS = 0x0001;
 export const EXT4_ERROR_FS = 0x0002;
 export const EXT4_ORPHAN_FS = 0x0004;
 
+/** s_default_mount_opts: new files get the group of their directory */
+export const EXT4_DEFM_BSDGROUPS = 0x0002;
+
 /** s_flags: how the bytes of names are read when they are hashed */
 export const EXT2_FLAGS_SIGNED_HASH = 0x0001;
 export const EXT2_FLAGS_UNSIGNED_HASH = 0x0002;

@@ -16,6 +16,13 @@ import { GroupDescriptors } from "./groups.ts";
 import type { Inode } from "./inode.ts";
 import { InodeTable } from "./inode_table.ts";
 import { recoverInMemory } from "./recovery.ts";
+import {
+  claimForWriting,
+  recoverForWriting,
+  requireWritable,
+  startWriting,
+  stopWriting,
+} from "./start_writing.ts";
 import type { Superblock } from "./superblock.ts";
 import { findSuperblock } from "./superblock_search.ts";
 import { type WriteOptions, Writing } from "./writing.ts";
@@ -76,20 +83,23 @@ export class FileSystem {
   }
 
   /**
-   * Opens the file system on a device, read-only. A dirty journal is replayed in memory; the
-   * device is not written to. Throws FsError: EINVAL where there is no ext4 or one with features
-   * unknown here, EUCLEAN or EBADMSG where it is damaged.
+   * Opens the file system on a device. Throws FsError: EINVAL where there is no ext4 or one with
+   * features unknown here, EUCLEAN or EBADMSG where it is damaged.
+   *
+   * For reading, a dirty journal is replayed in memory, and nothing is written to the device. For
+   * writing it is replayed onto the device; throws EROFS where the file system can be read, but
+   * not written, and EBUSY where another host has it.
    */
   static open(device: Device, options: OpenOptions): FileSystem {
     const { superblock, block } = findSuperblock(device, options.superblockBlock, options.log);
     refuseUnreadable(superblock);
     warnOfTruncation(device, superblock, options.log);
     const onDevice = new FileSystem(device, superblock, block, options);
+    if (options.write !== undefined) return onDevice.#openForWriting(block, options, options.write);
     const fs = superblock.features.has("needs_recovery")
       ? onDevice.#recovered(block, options)
       : onDevice;
-    if (options.write !== undefined) fs.#writing = new Writing(fs, options.write);
-    if (!fs.root.isDirectory) throw corrupt("root inode: not a directory", { ino: EXT4_ROOT_INO });
+    fs.#checkRoot();
     return fs;
   }
 
@@ -159,12 +169,33 @@ export class FileSystem {
 
   /** Writes file data; on the disk at the next commit at the latest. */
   writeData(bytes: Uint8Array<ArrayBuffer>, position: number): void {
+    const { writing } = this;
     this.device.write(bytes, position);
-    this.writing.transactions.noteData();
+    writing.transactions.noteData();
+    writing.dataBytes += bytes.length;
   }
+
+  /**
+   * Ends writing: commits, and leaves the file system on the device in order, as an unmount does.
+   * It is open for reading afterwards. Throws FsError when not everything could be written: the
+   * next mount recovers then. Does nothing where nothing is written.
+   */
+  stopWriting(): void {
+    const writing = this.#writing;
+    if (writing === undefined) return;
+    try {
+      stopWriting(this, writing);
+    } finally {
+      this.#writing = undefined;
+    }
+  }
+
+  /** Told of every error that is reported; it may come in the middle of an operation. */
+  onReport: ((error: FsError) => void) | undefined;
 
   /** Puts an error into the log, once, when the caller goes on without what it concerns. */
   report(error: FsError): void {
+    this.onReport?.(error);
     if (error.logged) return;
     error.logged = true;
     this.log.error(`${this.device.name}: ${error.message}`);
@@ -175,6 +206,32 @@ export class FileSystem {
     this.device.close();
   }
 
+  #openForWriting(
+    block: number | undefined,
+    options: OpenOptions,
+    write: WriteOptions,
+  ): FileSystem {
+    requireWritable(this, block);
+    if (options.norecovery) throw fail("EROFS", "norecovery is for reading only");
+    const protection = claimForWriting(this, write);
+    try {
+      const isOutdated = recoverForWriting(this, options.externalJournal);
+      const fs = isOutdated ? this.#reopened(this.device, options) : this;
+      fs.#checkRoot();
+      fs.#writing = startWriting(fs, write, options.externalJournal, protection);
+      return fs;
+    } catch (error) {
+      protection?.release();
+      throw error;
+    }
+  }
+
+  #checkRoot(): void {
+    if (!this.root.isDirectory) {
+      throw corrupt("root inode: not a directory", { ino: EXT4_ROOT_INO });
+    }
+  }
+
   #recovered(block: number | undefined, options: OpenOptions): FileSystem {
     if (options.norecovery) {
       options.log.warn(
@@ -183,9 +240,13 @@ export class FileSystem {
       return this;
     }
     const overlay = recoverInMemory(this, options.externalJournal);
-    // The journal may hold a newer superblock and newer descriptors: begin anew on what it left.
-    const { superblock } = findSuperblock(overlay, block, options.log);
-    return new FileSystem(overlay, superblock, block, options);
+    return this.#reopened(overlay, options, block);
+  }
+
+  /** The journal may hold a newer superblock and newer descriptors: begins anew on what it left. */
+  #reopened(device: Device, options: OpenOptions, block?: number): FileSystem {
+    const { superblock } = findSuperblock(device, block, options.log);
+    return new FileSystem(device, superblock, block, options);
   }
 }
 

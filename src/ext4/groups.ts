@@ -2,16 +2,32 @@
  * Block group descriptors: where each group has its inode table and bitmaps, and how much of it is
  * free. Descriptors are read when they are asked for, so that a mount of a large file system
  * starts at once.
+ *
+ * A descriptor holds the checksums of the group's bitmaps and its own. While operations change
+ * them, none of the three is kept up to date: the block of descriptors is sealed at the commit,
+ * once for all changes.
  */
 
 import type { Block, BlockCache } from "../block/block_cache.ts";
 import { crc16 } from "../disk/crc16.ts";
 import { crc32c } from "../disk/crc32c.ts";
-import { Ext4GroupDesc as Desc } from "../disk/group_desc.ts";
+import {
+  EXT4_BG_BLOCK_UNINIT,
+  EXT4_BG_INODE_UNINIT,
+  Ext4GroupDesc as Desc,
+} from "../disk/group_desc.ts";
 import type { Field } from "../disk/struct.ts";
 import { Ext4SuperBlock as Sb, SUPERBLOCK_OFFSET } from "../disk/superblock.ts";
+import type { Handle } from "../jbd2/handle.ts";
 import { badChecksum, corrupt } from "../sys/fs_error.ts";
+import {
+  bitmapClaim,
+  type BitmapKind,
+  hasBitmapChecksum,
+  storeBitmapChecksum,
+} from "./bitmap_checksum.ts";
 import { crc32cOfU32, crc32cOfZeros } from "./checksum.ts";
+import { GroupTotals } from "./group_totals.ts";
 import type { Superblock } from "./superblock.ts";
 
 /** One descriptor, checked. */
@@ -25,11 +41,19 @@ export interface GroupDescriptor {
   readonly freeClusters: number;
   readonly freeInodes: number;
   readonly usedDirectories: number;
-  /** EXT4_BG_* */
+  /** EXT4_BG_*; 0 where the file system has no checksums of descriptors, and so no such flags. */
   readonly flags: number;
-  /** Inodes at the end of the table that were never used. */
+  /** Inodes at the end of the table that were never used; 0 where there are no flags. */
   readonly unusedInodes: number;
 }
+
+/** What changes in a descriptor when things are allocated and freed. */
+export type DescriptorChanges = Partial<
+  Pick<
+    GroupDescriptor,
+    "freeClusters" | "freeInodes" | "usedDirectories" | "flags" | "unusedInodes"
+  >
+>;
 
 export class GroupDescriptors {
   readonly #superblock: Superblock;
@@ -38,6 +62,10 @@ export class GroupDescriptors {
   readonly #superblockBlock: number;
   readonly #perBlock: number;
   readonly #checked = new Map<number, GroupDescriptor>();
+  readonly #hasChecksums: boolean;
+  #totals: GroupTotals | undefined;
+  /** By the number of their block: groups whose checksums are to be filled in at the commit. */
+  readonly #unsealed = new Map<number, Set<number>>();
   /** Most descriptors kept decoded; 64 bytes of disk each. */
   static readonly #MAX_CHECKED = 65536;
 
@@ -47,6 +75,12 @@ export class GroupDescriptors {
     this.#cache = cache;
     this.#superblockBlock = superblockBlock ?? Math.floor(SUPERBLOCK_OFFSET / superblock.blockSize);
     this.#perBlock = superblock.blockSize / superblock.groupDescSize;
+    this.#hasChecksums = superblock.hasMetadataChecksums || superblock.features.has("uninit_bg");
+  }
+
+  /** Sums over all groups; read when first asked for. Throws EUCLEAN or EBADMSG for damage. */
+  get totals(): GroupTotals {
+    return this.#totals ??= new GroupTotals(this.#superblock, this);
   }
 
   /** Throws EUCLEAN or EBADMSG when the descriptor is damaged. */
@@ -57,6 +91,39 @@ export class GroupDescriptors {
     if (this.#checked.size >= GroupDescriptors.#MAX_CHECKED) this.#checked.clear();
     this.#checked.set(group, descriptor);
     return descriptor;
+  }
+
+  /**
+   * Changes a descriptor. Whoever changed a bitmap calls this too, as the new checksum of the
+   * bitmap goes into the descriptor. Throws EUCLEAN for a number that cannot be: then the counts on
+   * the disk were wrong.
+   */
+  update(handle: Handle, group: number, changes: DescriptorChanges): void {
+    const { totals } = this;
+    const before = this.get(group);
+    const after = { ...before, ...changes };
+    this.#checkCounts(after);
+    const block = this.#cache.read(this.descriptorBlock(group));
+    handle.modify(block, this.#hasChecksums ? this.#seal : undefined);
+    if (this.#hasChecksums) this.#noteUnsealed(handle, block, group);
+    this.#store(block, after);
+    this.#checked.set(group, after);
+    totals.replace(before, after);
+    handle.onUndo(() => {
+      this.#checked.set(group, before);
+      totals.replace(after, before);
+    });
+  }
+
+  /**
+   * True when the checksum that a descriptor has for a bitmap fits, and where there are no such
+   * checksums. Not to be asked for a bitmap that was changed since the last commit.
+   */
+  bitmapFits(kind: BitmapKind, group: number, bitmap: Block): boolean {
+    if (!this.#superblock.hasMetadataChecksums) return true;
+    const { view } = this.#cache.read(this.descriptorBlock(group));
+    const at = (group % this.#perBlock) * this.#superblock.groupDescSize;
+    return hasBitmapChecksum(this.#superblock, kind, bitmap.bytes, view, at);
   }
 
   /** The block that holds a group's descriptor: meta_bg spreads them over the groups. */
@@ -76,7 +143,7 @@ export class GroupDescriptors {
     const { features, groupDescSize: size, blocksCount, inodeSize } = this.#superblock;
     const block = this.#cache.read(this.descriptorBlock(group));
     const at = (group % this.#perBlock) * size;
-    this.#verifyChecksum(block, at, group);
+    if (!this.#unsealed.get(block.number)?.has(group)) this.#verifyChecksum(block, at, group);
 
     const wide = features.has("64bit");
     const { view } = block;
@@ -91,8 +158,10 @@ export class GroupDescriptors {
       freeClusters: split(Desc.bg_free_blocks_count_lo, Desc.bg_free_blocks_count_hi),
       freeInodes: split(Desc.bg_free_inodes_count_lo, Desc.bg_free_inodes_count_hi),
       usedDirectories: split(Desc.bg_used_dirs_count_lo, Desc.bg_used_dirs_count_hi),
-      flags: Desc.bg_flags.get(view, at),
-      unusedInodes: split(Desc.bg_itable_unused_lo, Desc.bg_itable_unused_hi),
+      flags: this.#hasChecksums ? Desc.bg_flags.get(view, at) : 0,
+      unusedInodes: this.#hasChecksums
+        ? split(Desc.bg_itable_unused_lo, Desc.bg_itable_unused_hi)
+        : 0,
     };
     const tableBlocks = Math.ceil(this.#superblock.inodesPerGroup * inodeSize / block.bytes.length);
     const table = descriptor.inodeTable;
@@ -100,6 +169,66 @@ export class GroupDescriptors {
       throw corrupt(`group descriptor: inode table at block ${table}`, { group });
     }
     return descriptor;
+  }
+
+  #checkCounts(descriptor: GroupDescriptor): void {
+    const { clustersPerGroup, inodesPerGroup } = this.#superblock;
+    const { group, freeClusters, freeInodes, usedDirectories, unusedInodes } = descriptor;
+    const check = (what: string, count: number, most: number) => {
+      if (count >= 0 && count <= most) return;
+      throw corrupt(`group descriptor: ${count} ${what} of ${most}`, { group });
+    };
+    check("free clusters", freeClusters, clustersPerGroup);
+    check("free inodes", freeInodes, inodesPerGroup);
+    check("directories", usedDirectories, inodesPerGroup);
+    check("unused inodes", unusedInodes, inodesPerGroup);
+  }
+
+  #store(block: Block, descriptor: GroupDescriptor): void {
+    const at = (descriptor.group % this.#perBlock) * this.#superblock.groupDescSize;
+    const wide = this.#superblock.features.has("64bit");
+    const split = (low: Field<number>, high: Field<number>, value: number): void => {
+      low.set(block.view, at, value & 0xffff);
+      if (wide) high.set(block.view, at, value >>> 16);
+    };
+    split(Desc.bg_free_blocks_count_lo, Desc.bg_free_blocks_count_hi, descriptor.freeClusters);
+    split(Desc.bg_free_inodes_count_lo, Desc.bg_free_inodes_count_hi, descriptor.freeInodes);
+    split(Desc.bg_used_dirs_count_lo, Desc.bg_used_dirs_count_hi, descriptor.usedDirectories);
+    if (!this.#hasChecksums) return;
+    Desc.bg_flags.set(block.view, at, descriptor.flags);
+    split(Desc.bg_itable_unused_lo, Desc.bg_itable_unused_hi, descriptor.unusedInodes);
+  }
+
+  #noteUnsealed(handle: Handle, block: Block, group: number): void {
+    const groups = this.#unsealed.get(block.number) ?? new Set();
+    if (groups.has(group)) return;
+    this.#unsealed.set(block.number, groups.add(group));
+    handle.onUndo(() => groups.delete(group));
+  }
+
+  /** Fills in the checksums of the descriptors that were changed, and of their bitmaps. */
+  readonly #seal = (block: Block): void => {
+    for (const group of this.#unsealed.get(block.number) ?? []) {
+      const at = (group % this.#perBlock) * this.#superblock.groupDescSize;
+      const { flags } = this.get(group);
+      if (this.#superblock.hasMetadataChecksums) {
+        if ((flags & EXT4_BG_BLOCK_UNINIT) === 0) this.#sealBitmap("block", group, block);
+        if ((flags & EXT4_BG_INODE_UNINIT) === 0) this.#sealBitmap("inode", group, block);
+      }
+      const checksum = groupChecksum(this.#superblock, block.bytes, at, group);
+      if (checksum !== undefined) Desc.bg_checksum.set(block.view, at, checksum);
+    }
+    this.#unsealed.delete(block.number);
+  };
+
+  /** A bitmap that was changed is in the cache: it is part of the transaction. */
+  #sealBitmap(kind: BitmapKind, group: number, descriptors: Block): void {
+    const descriptor = this.get(group);
+    const number = kind === "block" ? descriptor.blockBitmap : descriptor.inodeBitmap;
+    const bitmap = this.#cache.peek(number);
+    if (bitmap === undefined || bitmap.verifiedAs !== bitmapClaim(kind, group)) return;
+    const at = (group % this.#perBlock) * this.#superblock.groupDescSize;
+    storeBitmapChecksum(this.#superblock, kind, bitmap.bytes, descriptors.view, at);
   }
 
   #verifyChecksum(block: Block, at: number, group: number): void {

@@ -51,7 +51,9 @@ function store(fs: FileSystem, handle: Handle): void {
 }
 
 /** Fills in s_checksum, where the file system has one. */
-export function sealSuperblock({ view, hasMetadataChecksums }: Superblock): void {
+export function sealSuperblock(
+  { view, hasMetadataChecksums }: Pick<Superblock, "view" | "hasMetadataChecksums">,
+): void {
   if (!hasMetadataChecksums) return;
   Sb.s_checksum.set(view, 0, crc32c(0xffffffff, bytesOf(view), 0, Sb.s_checksum.offset));
 }

@@ -1,11 +1,16 @@
 /** What a file system that is open for writing has beside what reading needs. */
 
 import { DirectStore } from "../jbd2/direct_store.ts";
-import { Transactions, type TransactionStore } from "../jbd2/transactions.ts";
+import type { JournalStore } from "../jbd2/journal_store.ts";
+import { Transactions } from "../jbd2/transactions.ts";
+import { Errno } from "../sys/errno.ts";
+import { FsError } from "../sys/fs_error.ts";
 import { BlockAllocator } from "./block_allocator.ts";
 import type { FileSystem } from "./filesystem.ts";
 import type { InodeTime } from "./inode.ts";
 import { InodeAllocator } from "./inode_allocator.ts";
+import type { MultipleMountProtection } from "./mmp.ts";
+import { updateFreeCounts } from "./mount_state.ts";
 
 export interface WriteOptions {
   /** The time that goes into inodes. */
@@ -16,6 +21,24 @@ export interface WriteOptions {
   readonly commitInterval: number;
   /** A random number of 32 bits, for generations. */
   readonly random: () => number;
+  /** False: commits do not wait for the device, and a crash of the system may destroy anything. */
+  readonly barrier?: boolean;
+  /** Where the file system is mounted, for s_last_mounted. */
+  readonly mountpoint?: string;
+  /** The name of this machine, for others that share the disk. */
+  readonly hostName?: string;
+  /** Stops this thread for a time in milliseconds; without it, in an ordinary way. */
+  readonly sleep?: (milliseconds: number) => void;
+}
+
+/** What was set up before writing may start. */
+export interface WritingParts {
+  /** Without it, the file system has no journal. */
+  readonly journal?: JournalStore;
+  /** Where the file system has it. */
+  readonly protection?: MultipleMountProtection;
+  /** The file system was left in order by whoever had it last. */
+  readonly wasValid: boolean;
 }
 
 export class Writing {
@@ -23,18 +46,59 @@ export class Writing {
   readonly blocks: BlockAllocator;
   readonly inodes: InodeAllocator;
   readonly options: WriteOptions;
+  readonly parts: WritingParts;
+  /** File data written so far. */
+  dataBytes = 0;
 
-  constructor(fs: FileSystem, options: WriteOptions, store?: TransactionStore) {
+  constructor(fs: FileSystem, options: WriteOptions, parts: WritingParts) {
     this.options = options;
-    this.transactions = new Transactions(fs.cache, store ?? new DirectStore(fs.device), {
+    this.parts = parts;
+    const store = parts.journal ?? new DirectStore(fs.device, options.barrier);
+    this.transactions = new Transactions(fs.cache, store, {
       commitInterval: options.commitInterval,
       now: options.monotonic,
     });
+    this.transactions.onBeforeCommit((handle) => updateFreeCounts(fs, handle, this.now().sec));
     this.blocks = new BlockAllocator(fs, this.transactions);
     this.inodes = new InodeAllocator(fs, this.transactions);
   }
 
   now(): InodeTime {
     return this.options.now();
+  }
+
+  /** Milliseconds until `fire` should be called, undefined when there is nothing to wait for. */
+  due(): number | undefined {
+    const commit = this.transactions.due();
+    const update = this.#protection?.due();
+    if (commit === undefined || update === undefined) return commit ?? update;
+    return Math.min(commit, update);
+  }
+
+  /**
+   * Does what is due: a commit, or an update of the multiple mount protection. Throws FsError when
+   * that fails; it is not due at once again.
+   */
+  fire(): void {
+    if (this.#protection?.due() === 0) this.#updateProtection(this.#protection);
+    if (this.transactions.due() === 0) this.transactions.commit();
+  }
+
+  /** Once nothing is written any more, the others need not know. */
+  get #protection(): MultipleMountProtection | undefined {
+    return this.transactions.failure === undefined ? this.parts.protection : undefined;
+  }
+
+  #updateProtection(protection: MultipleMountProtection): void {
+    try {
+      protection.update();
+    } catch (error) {
+      // Two that write would destroy the file system: this one stops, and leaves the journal alone,
+      // which is not its own any more.
+      if (error instanceof FsError && error.errno === Errno.EBUSY) {
+        this.transactions.abort(error, false);
+      }
+      throw error;
+    }
   }
 }
