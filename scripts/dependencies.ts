@@ -30,7 +30,12 @@ const FOR_BUILDING: readonly Dependency[] = [
     isThere: program("cc", "gcc"),
   },
   { debianPackage: "libc6-dev", why: "goes with gcc", isThere: hasFile("/usr/include/stdio.h") },
-  { debianPackage: "binutils", why: "objcopy", isThere: program("objcopy") },
+  { debianPackage: "binutils", why: "objcopy and readelf", isThere: program("objcopy") },
+  {
+    debianPackage: "clang",
+    why: "compiles iomap BPF programs",
+    isThere: program("clang", "clang-19", "clang-16", "clang-14"),
+  },
 ];
 
 /** To mount as well. */
@@ -38,11 +43,6 @@ export const FOR_MOUNTING: readonly Dependency[] = [
   ...FOR_BUILDING,
   { debianPackage: "fuse3", why: "fusermount3 and mount.fuse3", isThere: program("fusermount3") },
   { debianPackage: "e2fsprogs", why: "mke2fs makes the demo image", isThere: program("mke2fs") },
-  {
-    debianPackage: "clang",
-    why: "compiles iomap BPF programs",
-    isThere: program("clang", "clang-19", "clang-16", "clang-14"),
-  },
 ];
 
 /** To run the tests as well. */
@@ -57,6 +57,8 @@ export const FOR_TESTING: readonly Dependency[] = [
   { debianPackage: "strace", why: "looks for network traffic", isThere: program("strace") },
   { debianPackage: "xz-utils", why: "unpacks test images", isThere: program("xz") },
   { debianPackage: "bzip2", why: "unpacks test images", isThere: program("bzip2") },
+  { debianPackage: "gcc-12", why: "modules of the virtual machine", isThere: program("gcc-12") },
+  { debianPackage: "make", why: "modules of the virtual machine", isThere: program("make") },
 ];
 
 /** To run the benchmark as well. */

@@ -4,7 +4,15 @@ const ROOT = new URL("../", import.meta.url).pathname;
 
 export const EXECUTABLE = `${ROOT}dist/fuse4fs`;
 
-const SOURCES = ["main.ts", "deno.json", "deno.lock", "compile.sh", "src", "scripts/compile"];
+const SOURCES = [
+  "main.ts",
+  "deno.json",
+  "deno.lock",
+  "compile.sh",
+  "src",
+  "bpf",
+  "scripts/compile",
+];
 
 /** Builds dist/fuse4fs unless it is there and up to date. Ends the process when that fails. */
 export function buildIfNeeded(): void {

@@ -1,18 +1,22 @@
 /** Bundles fuse4fs, and the libraries that it carries, into one JavaScript module. */
 
+import { brotliCompressSync } from "node:zlib";
 import * as esbuild from "esbuild";
-import type { LibraryName } from "../../src/sys/embedded.ts";
+import type { LibraryName, ObjectName } from "../../src/sys/embedded.ts";
 
-/** A library to carry: the name in src/sys/embedded.ts and the file. */
-export type Libraries = Readonly<Record<LibraryName, string | undefined>>;
+/** What to carry, by the names in src/sys/embedded.ts: files, and BPF objects themselves. */
+export interface Carried {
+  readonly libraries: Readonly<Partial<Record<LibraryName, string>>>;
+  readonly objects: Readonly<Partial<Record<ObjectName, Uint8Array>>>;
+}
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 
 /** The module's text. Throws when the sources do not bundle. */
-export async function bundle(libraries: Libraries): Promise<Uint8Array> {
+export async function bundle(carried: Carried): Promise<Uint8Array> {
   try {
     const result = await esbuild.build({
-      stdin: { contents: entry(libraries), resolveDir: ROOT, sourcefile: "standalone.ts" },
+      stdin: { contents: entry(carried), resolveDir: ROOT, sourcefile: "standalone.ts" },
       bundle: true,
       write: false,
       format: "esm",
@@ -20,8 +24,7 @@ export async function bundle(libraries: Libraries): Promise<Uint8Array> {
       target: "esnext",
       mainFields: ["module", "main"],
       external: ["node:*"],
-      loader: { ".so": "base64" },
-      plugins: [librariesPlugin(), nodeForCommanderPlugin()],
+      plugins: [nodeForCommanderPlugin()],
       define: { FUSE4FS_STANDALONE: "true" },
       // Names and lines stay readable in stack traces; parsing takes no time to speak of.
       minify: false,
@@ -35,15 +38,25 @@ export async function bundle(libraries: Libraries): Promise<Uint8Array> {
 }
 
 /** Hands the libraries over before anything else runs. */
-function entry(libraries: Libraries): string {
+function entry({ libraries, objects }: Carried): string {
   const lines: string[] = [`import { carry } from "./src/sys/embedded.ts";`];
   for (const [name, path] of Object.entries(libraries)) {
-    if (path === undefined) continue;
-    lines.push(`import ${name} from ${JSON.stringify(`library:${path}`)};`);
-    lines.push(`carry(${JSON.stringify(name)}, ${name});`);
+    const bytes = Deno.readFileSync(path);
+    // Nearly every run needs libfuse3: it is carried as it is.
+    lines.push(name === "libfuse3" ? carryLine(name, bytes) : carryCompressedLine(name, bytes));
   }
+  for (const [name, bytes] of Object.entries(objects)) lines.push(carryCompressedLine(name, bytes));
   lines.push(`await import("./main.ts");`);
   return lines.join("\n");
+}
+
+function carryLine(name: string, bytes: Uint8Array): string {
+  return `carry(${JSON.stringify(name)}, "${bytes.toBase64()}");`;
+}
+
+function carryCompressedLine(name: string, bytes: Uint8Array): string {
+  const compressed = new Uint8Array(brotliCompressSync(bytes));
+  return `carry(${JSON.stringify(name)}, "${compressed.toBase64()}", "brotli");`;
 }
 
 /** What stands for Node's modules in commander; an empty one is never used. */
@@ -72,23 +85,6 @@ function nodeForCommanderPlugin(): esbuild.Plugin {
         contents: NODE_FOR_COMMANDER[path],
         loader: "ts",
         resolveDir: ROOT,
-      }));
-    },
-  };
-}
-
-/** Libraries are called libfuse3.so.3.14.0 and the like: their ending does not tell what they are. */
-function librariesPlugin(): esbuild.Plugin {
-  return {
-    name: "libraries",
-    setup(build) {
-      build.onResolve({ filter: /^library:/ }, ({ path }) => ({
-        path: path.slice("library:".length),
-        namespace: "library",
-      }));
-      build.onLoad({ filter: /.*/, namespace: "library" }, async ({ path }) => ({
-        contents: await Deno.readFile(path),
-        loader: "base64",
       }));
     },
   };

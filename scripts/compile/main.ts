@@ -5,10 +5,14 @@
  * The environment may say:
  *   FUSE4FS_COMPILE=denort|launcher   use this way, or fail
  *   DENORT_BIN                        the denort for `deno compile`
+ *   FUSE4FS_LIBBPF                    the libbpf.so to carry
+ *   CLANG                             the clang for BPF programs
  */
 
-import { bundle, type Libraries } from "./bundle.ts";
+import { compileBpfObjects } from "./bpf_objects.ts";
+import { bundle } from "./bundle.ts";
 import { assembleLauncher } from "./launcher.ts";
+import { findLibbpf } from "./libbpf.ts";
 import { sharedLibrary } from "./shared_library.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
@@ -20,14 +24,16 @@ const DENORT_TIMEOUT_MS = 60_000;
 type Way = "denort" | "launcher";
 
 async function main(): Promise<void> {
-  const libraries: Libraries = { libfuse3: sharedLibrary("libfuse3.so.3", "libfuse3.so.4") };
-  const program = await bundle(libraries);
+  const libfuse3 = sharedLibrary("libfuse3.so.3", "libfuse3.so.4");
+  const libraries = { ...libfuse3 === undefined ? {} : { libfuse3 }, ...await findLibbpf() };
+  const program = await bundle({ libraries, objects: compileBpfObjects() });
   Deno.mkdirSync(`${ROOT}dist`, { recursive: true });
   const way = await build(program, requestedWay());
   const size = Deno.statSync(OUTPUT).size;
   console.log(`${OUTPUT}: ${(size / 1e6).toFixed(1)} MB, by way of ${way}`);
-  for (const [name, path] of Object.entries(libraries)) {
-    console.log(`  carries ${name}: ${path ?? "none found; the target needs its own"}`);
+  for (const [name, path] of Object.entries(libraries)) console.log(`  carries ${name}: ${path}`);
+  for (const name of ["libfuse3", "libbpf"]) {
+    if (!(name in libraries)) console.log(`  does not carry ${name}: the target needs its own`);
   }
 }
 

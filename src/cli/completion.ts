@@ -1,7 +1,7 @@
 /** `fuse4fs completion`: scripts for bash, zsh and fish from the definitions in program.ts. */
 
-import type { Argument, Command, Option } from "commander";
-import { MOUNT_OPTIONS } from "../mount/options.ts";
+import { Argument, type Command, type Option } from "commander";
+import { MOUNT_OPTIONS } from "../mount/option_table.ts";
 import { print } from "./output.ts";
 import type { Shell } from "./shells.ts";
 
@@ -22,6 +22,8 @@ interface CommandWords {
   readonly summary: string;
   readonly options: readonly OptionWords[];
   readonly arguments: readonly Argument[];
+  /** The fixed values of the first argument that has some; or the commands below this one. */
+  readonly choices: readonly string[];
 }
 
 interface OptionWords {
@@ -33,12 +35,21 @@ interface OptionWords {
   readonly text: string;
 }
 
+/** A command with others below it is offered with the options of all of them. */
 function describe(command: Command): CommandWords {
+  const below = command.commands;
+  const options = [command, ...below].flatMap((each) => each.options.map(describeOption));
+  const fixed = command.registeredArguments.find(({ argChoices }) => argChoices !== undefined);
   return {
     name: command.name(),
     summary: command.summary(),
-    options: command.options.map(describeOption),
-    arguments: command.registeredArguments,
+    options: options.filter(({ long }, index) =>
+      options.findIndex((other) => other.long === long) === index
+    ),
+    arguments: below.length > 0
+      ? [new Argument("<command>", "command").choices(below.map((each) => each.name()))]
+      : command.registeredArguments,
+    choices: below.length > 0 ? below.map((each) => each.name()) : fixed?.argChoices ?? [],
   };
 }
 
@@ -65,15 +76,10 @@ function words({ options }: CommandWords): string {
     .join(" ");
 }
 
-/** The fixed values of a command's first argument that has some. */
-function choices(command: CommandWords): readonly string[] {
-  return command.arguments.find(({ argChoices }) => argChoices !== undefined)?.argChoices ?? [];
-}
-
 function bashScript(commands: readonly CommandWords[]): string {
   const names = commands.map(({ name }) => name).join(" ");
   const cases = commands.map((command) =>
-    `    ${command.name}) words="${words(command)} --help ${choices(command).join(" ")}" ;;`
+    `    ${command.name}) words="${words(command)} --help ${command.choices.join(" ")}" ;;`
   );
   const mountWords = MOUNT_WORDS.map(({ word }) => word).join(" ");
   return `# Completion of fuse4fs for bash: source <(fuse4fs completion bash)
@@ -184,7 +190,7 @@ function fishScript(commands: readonly CommandWords[]): string {
       ? `not __fish_seen_subcommand_from ${others}`
       : `__fish_seen_subcommand_from ${command.name}`;
     lines.push(...command.options.map((option) => fishOption(option, condition)));
-    for (const choice of choices(command)) {
+    for (const choice of command.choices) {
       lines.push(`complete -c fuse4fs -n "${condition}" -f -a ${choice}`);
     }
   }

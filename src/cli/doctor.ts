@@ -10,21 +10,10 @@ import { handshake } from "../mount/loop.ts";
 import { fail } from "../sys/fs_error.ts";
 import { SILENT } from "../sys/log.ts";
 import { S_IFDIR } from "../sys/stat.ts";
+import { bpfFindings } from "./doctor_bpf.ts";
+import { absent, type Finding, missing, ok } from "./finding.ts";
 import { printJson } from "./json.ts";
 import { printLine } from "./output.ts";
-
-/** One thing that was looked at. */
-interface Finding {
-  /** Key in the JSON. */
-  readonly name: string;
-  readonly label: string;
-  /** `missing` keeps fuse4fs from mounting, `absent` only from what the advice says. */
-  readonly state: "ok" | "missing" | "absent";
-  /** What was found. */
-  readonly value: string;
-  /** What to do where it is not there. */
-  readonly advice?: string;
-}
 
 /** Prints the findings; true when this machine can mount. */
 export async function doctor(options: { readonly json?: boolean }): Promise<boolean> {
@@ -34,10 +23,8 @@ export async function doctor(options: { readonly json?: boolean }): Promise<bool
     await fusermount(),
     libfuse(),
     trialMount(),
-    libbpf(),
-    await clang(),
-    kernelBtf(),
-    ...iomap(),
+    iomap(),
+    ...bpfFindings(),
   ];
   const canMount = findings.every(({ state }) => state !== "missing");
   if (options.json) {
@@ -55,18 +42,6 @@ export async function doctor(options: { readonly json?: boolean }): Promise<bool
 function printFinding({ label, state, value, advice }: Finding): void {
   printLine(`${state.padEnd(8)}${`${label}:`.padEnd(18)}${value}`);
   if (advice !== undefined) printLine(`${" ".repeat(26)}${advice}`);
-}
-
-function ok(name: string, label: string, value: string): Finding {
-  return { name, label, state: "ok", value };
-}
-
-function missing(name: string, label: string, value: string, advice: string): Finding {
-  return { name, label, state: "missing", value, advice };
-}
-
-function absent(name: string, label: string, value: string, advice: string): Finding {
-  return { name, label, state: "absent", value, advice };
 }
 
 function kernelRelease(): Finding {
@@ -133,70 +108,22 @@ function trialMount(): Finding {
   }
 }
 
-function libbpf(): Finding {
-  const found = libbpfVersion();
-  const advice = "apt install libbpf1: iomap BPF programs are loaded with it";
-  return found === undefined
-    ? absent("libbpf", "libbpf", "not found", advice)
-    : ok("libbpf", "libbpf", found);
-}
-
-function libbpfVersion(): string | undefined {
-  const symbols = { libbpf_version_string: { parameters: [], result: "pointer" } } as const;
-  for (const name of ["libbpf.so.1", "libbpf.so.0"]) {
-    try {
-      const text = Deno.dlopen(name, symbols).symbols.libbpf_version_string();
-      if (text !== null) return `${new Deno.UnsafePointerView(text).getCString()} (${name})`;
-    } catch {
-      // Try the older name.
-    }
-  }
-  return undefined;
-}
-
-async function clang(): Promise<Finding> {
-  const advice = "apt install clang: iomap BPF programs are compiled with it";
-  const version = await runTool("clang", "--version");
-  if (version === undefined) return absent("clang", "clang", "not found", advice);
-  const targets = await runTool("clang", "--print-targets", /^\s*bpf\b.*$/m);
-  if (targets === undefined) return absent("clang", "clang", `${version}, without BPF`, advice);
-  return ok("clang", "clang", `${version}, with BPF`);
-}
-
-const BTF_PATH = "/sys/kernel/btf/vmlinux";
-
-function kernelBtf(): Finding {
-  try {
-    return ok("kernelBtf", "kernel BTF", `${Deno.statSync(BTF_PATH).size} bytes`);
-  } catch {
-    const advice = "run a kernel with CONFIG_DEBUG_INFO_BTF: BPF programs need it";
-    return absent("kernelBtf", "kernel BTF", `no ${BTF_PATH}`, advice);
-  }
-}
-
-/** Types of a kernel whose FUSE can do the file I/O itself, and let BPF programs map it. */
+/** A type of a kernel whose FUSE can do the file I/O itself. */
 const IOMAP_TYPE = "fuse_iomap_begin_out";
-const IOMAP_BPF_TYPE = "fuse_iomap_bpf_ops";
 
-function iomap(): Finding[] {
-  const types = btfText();
+function iomap(): Finding {
+  const hasIomap = btfText().includes(IOMAP_TYPE);
   const advice = "run a kernel with FUSE iomap: data then bypasses the server";
-  const bpfAdvice = "run a kernel with FUSE iomap BPF: mappings then bypass the server too";
-  return [
-    types.includes(IOMAP_TYPE)
-      ? ok("iomap", "FUSE iomap", "the kernel has it")
-      : absent("iomap", "FUSE iomap", "the kernel does not have it", advice),
-    types.includes(IOMAP_BPF_TYPE)
-      ? ok("iomapBpf", "FUSE iomap BPF", "the kernel has it")
-      : absent("iomapBpf", "FUSE iomap BPF", "the kernel does not have it", bpfAdvice),
-  ];
+  return hasIomap
+    ? ok("iomap", "FUSE iomap", "the kernel has it")
+    : absent("iomap", "FUSE iomap", "the kernel does not have it", advice);
 }
 
 /** The names of all types, wherever FUSE is: in the kernel or in a module. */
 function btfText(): string {
   const decoder = new TextDecoder("latin1");
   let text = "";
-  for (const path of [BTF_PATH, "/sys/kernel/btf/fuse"]) {
+  for (const path of ["/sys/kernel/btf/vmlinux", "/sys/kernel/btf/fuse"]) {
     try {
       text += decoder.decode(Deno.readFileSync(path));
     } catch {

@@ -16,7 +16,7 @@ export function manPage(program: Command): string {
     ...section("NAME", [`fuse4fs \\- ${escape(program.summary())}`]),
     ...section("SYNOPSIS", synopsis(program)),
     ...section("DESCRIPTION", paragraphs(DESCRIPTION)),
-    ...section("COMMANDS", program.commands.flatMap(commandEntry)),
+    ...section("COMMANDS", leafCommands(program).flatMap(commandEntry)),
     ...section("MOUNT OPTIONS", mountOptions()),
     ...section("EXIT STATUS", EXIT_STATUS.flatMap(([code, text]) => tagged(code, text))),
     ...section("EXAMPLES", EXAMPLES.flatMap(([line, text]) => tagged(bold(line), text))),
@@ -54,13 +54,26 @@ const EXAMPLES = [
 function synopsis(program: Command): string[] {
   const bare = `${bold("fuse4fs")} ${italic("DEVICE MOUNTPOINT")} [${bold("-o")} ` +
     `${italic("OPTION")},...] [${bold("-f")}] [${bold("-d")}] [${bold("-s")}]`;
-  return [bare, ...program.commands.flatMap((command) => [".br", usage(command)])];
+  return [bare, ...leafCommands(program).flatMap((command) => [".br", usage(command)])];
+}
+
+/** The commands that do something, each below the ones that only lead to others. */
+function leafCommands(program: Command): Command[] {
+  return program.commands.flatMap((command) =>
+    command.commands.length > 0 ? leafCommands(command) : [command]
+  );
+}
+
+/** `bpf probe` */
+function fullName(command: Command): string {
+  const { parent } = command;
+  return parent?.parent ? `${fullName(parent)} ${command.name()}` : command.name();
 }
 
 function usage(command: Command): string {
   const words = command.registeredArguments.map(argumentWord);
   const options = command.options.length > 0 ? ["[OPTION...]"] : [];
-  return [bold(`fuse4fs ${command.name()}`), ...options, ...words.map(italic)].join(" ");
+  return [bold(`fuse4fs ${fullName(command)}`), ...options, ...words.map(italic)].join(" ");
 }
 
 function argumentWord(argument: Argument): string {

@@ -4,10 +4,12 @@
  */
 
 import { BackgroundServer, startInBackground } from "../mount/daemon.ts";
-import { ImageError, openImage, openMountImage } from "../mount/image.ts";
+import { preferFuseblk } from "../mount/fuseblk.ts";
+import { ImageError, openJournalDevice, openMountImage } from "../mount/image.ts";
 import { LockFile } from "../mount/lock_file.ts";
 import { LogSink } from "../mount/log_sink.ts";
 import { type MountSettings, parseMountOptions } from "../mount/options.ts";
+import { remount } from "../mount/remount.ts";
 import { mountAndServe } from "../mount/server.ts";
 import { Errno } from "../sys/errno.ts";
 import { FsError } from "../sys/fs_error.ts";
@@ -20,9 +22,6 @@ export interface MountCommandOptions {
   readonly foreground?: boolean;
   readonly debug?: boolean;
 }
-
-/** The file system cannot be written to as yet. */
-const CAN_WRITE = false;
 
 /**
  * Mounts. Returns when the mount answers and is served in the background, or, in the foreground,
@@ -38,13 +37,17 @@ export async function mount(
   const lists = [...options.options ?? [], ...(options.debug ? ["debug"] : [])];
   const settings = parseMountOptions(lists);
   const background = BackgroundServer.adopt(connectionDescriptor(mountpoint));
+  if (settings.remount) {
+    remountInPlace(mountpoint, settings, background);
+    return;
+  }
   if (options.foreground || settings.libfuseDebug) {
     background?.stay();
-    serve(image, mountpoint, settings, undefined);
+    await serve(image, mountpoint, settings, undefined);
     return;
   }
   if (background !== undefined) {
-    serve(image, mountpoint, settings, background);
+    await serve(image, mountpoint, settings, background);
     return;
   }
   const own = ownCommand(args);
@@ -52,13 +55,29 @@ export async function mount(
   if (exitCode !== ExitCode.OK) throw new CommandError(message, exitCode);
 }
 
-/** Opens, mounts, serves and closes, in this process. */
-function serve(
-  path: string,
+function remountInPlace(
   mountpoint: string,
   settings: MountSettings,
   background: BackgroundServer | undefined,
 ): void {
+  try {
+    remount(mountpoint, settings);
+    background?.ready();
+  } catch (error) {
+    const failure = describeFailure(mountFailure(error));
+    if (background === undefined) throw new CommandError(failure.message, failure.exitCode);
+    background.failed(failure.exitCode, failure.message);
+    Deno.exit(failure.exitCode);
+  }
+}
+
+/** Opens, mounts, serves and closes, in this process. */
+async function serve(
+  path: string,
+  mountpoint: string,
+  settings: MountSettings,
+  background: BackgroundServer | undefined,
+): Promise<void> {
   const log = new LogSink(settings.debug);
   let isReady = false;
   const ready = () => {
@@ -67,7 +86,7 @@ function serve(
     isReady = true;
   };
   try {
-    serveImage(path, mountpoint, settings, log, ready);
+    await serveImage(path, mountpoint, settings, log, ready);
   } catch (error) {
     const failure = describeFailure(mountFailure(error));
     if (background === undefined) throw new CommandError(failure.message, failure.exitCode);
@@ -77,25 +96,25 @@ function serve(
   }
 }
 
-function serveImage(
+async function serveImage(
   path: string,
   mountpoint: string,
-  settings: MountSettings,
+  given: MountSettings,
   log: LogSink,
   ready: () => void,
-): void {
-  const wantsWriting = !settings.readOnly;
+): Promise<void> {
+  const settings = preferFuseblk(given, path);
   const device = openMountImage(path, settings, {
-    wantsWriting,
-    canWrite: CAN_WRITE,
+    wantsWriting: !settings.readOnly,
     claimedByKernel: settings.libfuseOptions.includes("blkdev"),
   }, log);
   const { journalPath, lockfile } = settings;
-  const externalJournal = journalPath === undefined ? undefined : openImage(journalPath, {});
+  const externalJournal = journalPath === undefined
+    ? undefined
+    : openJournalDevice(journalPath, device.readOnly);
   using _lock = lockfile === undefined ? undefined : LockFile.acquire(lockfile);
   try {
-    if (wantsWriting) log.warn(`mounting ${path} read-only: writing is not supported yet`);
-    mountAndServe({
+    await mountAndServe({
       device,
       externalJournal,
       mountpoint: resolveMountpoint(mountpoint),

@@ -5,7 +5,7 @@ import {
   type MountOption,
   OPTION_GROUPS,
   type OptionGroup,
-} from "../mount/options.ts";
+} from "../mount/option_table.ts";
 
 /** Ends the help: the options that do something, a line each. */
 export function mountOptionsHelp(): string {
@@ -56,7 +56,7 @@ export function optionsDocument(): string {
     "the last one counts; an option that is not listed here is an error. A comma or backslash inside",
     "a value is written with a backslash before it.",
     "",
-    "This page is made from the table in `src/mount/options.ts`: `UPDATE_DOCS=1 deno task test",
+    "This page is made from the table in `src/mount/option_table.ts`: `UPDATE_DOCS=1 deno task test",
     "tests/mount_options_test.ts` writes it anew.",
     "",
     ...sections,

@@ -7,6 +7,7 @@
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { parseNumber, parseSize } from "../mount/option_list.ts";
 import { FsError } from "../sys/fs_error.ts";
+import { addBpfCommands } from "./bpf_commands.ts";
 import { VERSION } from "./build_info.ts";
 import type { ImageCommandOptions } from "./image_access.ts";
 import type { LsOptions } from "./ls.ts";
@@ -42,6 +43,7 @@ export function buildProgram(args: readonly string[] = []): Command {
     .addHelpText("after", mountOptionsHelp);
   addMountCommands(program, args);
   addImageCommands(program);
+  addBpfCommands(program);
   addOtherCommands(program);
   return program;
 }

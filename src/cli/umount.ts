@@ -3,10 +3,15 @@
  * comes next finds it whole. umount(8) returns as soon as the mount is out of sight.
  */
 
-import { isOwnMount, type Mount, mountAt } from "../mount/mountinfo.ts";
+import { EXT4_VALID_FS, Ext4SuperBlock } from "../disk/superblock.ts";
+import type { Superblock } from "../ext4/superblock.ts";
+import { findSuperblock } from "../ext4/superblock_search.ts";
+import { openImage } from "../mount/image.ts";
+import { isOwnMount, isReadOnly, type Mount, mountAt } from "../mount/mountinfo.ts";
 import { Errno } from "../sys/errno.ts";
 import { FsError } from "../sys/fs_error.ts";
 import { umount as unmount } from "../sys/libc.ts";
+import { SILENT } from "../sys/log.ts";
 import { CommandError, ExitCode } from "./errors.ts";
 import { printJson } from "./json.ts";
 import { findServer, hasEnded, type ServerProcess } from "./server_process.ts";
@@ -21,6 +26,7 @@ export async function umount(mountpoint: string, options: UmountOptions): Promis
   const start = performance.now();
   await detach(mount);
   if (server !== undefined) await waitForEnd(server);
+  if (server !== undefined && !isReadOnly(mount)) requireClean(mount);
   if (options.json) {
     printJson({
       mountpoint: mount.mountpoint,
@@ -81,6 +87,35 @@ async function detachAsUser({ mountpoint }: Mount): Promise<void> {
   if (output.success) return;
   const words = new TextDecoder().decode(output.stderr).trim().replace(/^fusermount3: /, "");
   throw new CommandError(`Cannot unmount ${mountpoint}: ${words}`, ExitCode.MOUNT);
+}
+
+/**
+ * A server that could not write everything at its end leaves the file system marked as in use. What
+ * lies in a part of the source is not looked for.
+ */
+function requireClean({ source, mountpoint }: Mount): void {
+  let superblock: Superblock;
+  try {
+    const device = openImage(source, {});
+    try {
+      superblock = findSuperblock(device, undefined, SILENT).superblock;
+    } finally {
+      device.close();
+    }
+  } catch (error) {
+    if (!(error instanceof FsError)) throw error;
+    return;
+  }
+  const { features, view } = superblock;
+  const isInOrder = features.has("has_journal")
+    ? !features.has("needs_recovery")
+    : (Ext4SuperBlock.s_state.get(view, 0) & EXT4_VALID_FS) !== 0;
+  if (isInOrder) return;
+  const words = "not everything could be written, as the system log tells";
+  throw new CommandError(
+    `${source} was unmounted from ${mountpoint}, but ${words}`,
+    ExitCode.MOUNT,
+  );
 }
 
 /** Most servers end within a few milliseconds; one that has much to write may take its time. */

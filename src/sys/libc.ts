@@ -89,6 +89,47 @@ const SYMBOLS = {
     result: "i64",
   },
   fdatasync: { parameters: ["i32" /* int fd */], result: "i32" },
+  fallocate: {
+    parameters: [
+      "i32", // int fd
+      "i32", // int mode
+      "i64", // off_t offset
+      "i64", // off_t len
+    ],
+    result: "i32",
+  },
+  openElsewhere: {
+    name: "open",
+    parameters: [
+      "buffer", // const char *pathname
+      "i32", // int flags
+      "u32", // mode_t mode
+    ],
+    result: "i32",
+    nonblocking: true,
+  },
+  syncfsElsewhere: {
+    name: "syncfs",
+    parameters: ["i32" /* int fd */],
+    result: "i32",
+    nonblocking: true,
+  },
+  clock_gettime: {
+    parameters: [
+      "i32", // clockid_t clockid
+      "buffer", // struct timespec *tp
+    ],
+    result: "i32",
+  },
+  posix_fadvise: {
+    parameters: [
+      "i32", // int fd
+      "i64", // off_t offset
+      "i64", // off_t len
+      "i32", // int advice
+    ],
+    result: "i32",
+  },
   readahead: {
     parameters: [
       "i32", // int fd
@@ -150,6 +191,16 @@ const SYMBOLS = {
       "u64", // unsigned long arg3
       "u64", // unsigned long arg4
       "u64", // unsigned long arg5
+    ],
+    result: "i32",
+  },
+  mount: {
+    parameters: [
+      "pointer", // const char *source
+      "buffer", // const char *target
+      "pointer", // const char *filesystemtype
+      "u64", // unsigned long mountflags
+      "pointer", // const void *data
     ],
     result: "i32",
   },
@@ -350,6 +401,44 @@ export function fdatasync(fd: number): void {
   check(libc().fdatasync(fd), () => "flush");
 }
 
+/**
+ * syncfs(2) on the file system of a folder, on another thread: whoever has to answer it may be this
+ * one. That it fails is not told.
+ */
+export async function syncFileSystem(path: string): Promise<void> {
+  const fd = await libc().openElsewhere(cString(path), O_RDONLY | O_CLOEXEC, 0);
+  if (fd < 0) return;
+  await libc().syncfsElsewhere(fd);
+  close(fd);
+}
+
+const FALLOC_FL_KEEP_SIZE = 1;
+const FALLOC_FL_PUNCH_HOLE = 2;
+
+/** fallocate(2): a range of a file takes no space any more and reads as zeros. */
+export function punchHole(fd: number, position: number, length: number): void {
+  const mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  check(
+    libc().fallocate(fd, mode, BigInt(position), BigInt(length)),
+    () => `punch a hole of ${length} bytes at ${position}`,
+  );
+}
+
+const BLKDISCARD = 0x1277;
+
+/** The ioctl BLKDISCARD: a block device may forget what it has in a range. */
+export function discardBlocks(fd: number, position: number, length: number): void {
+  const range = new BigUint64Array([BigInt(position), BigInt(length)]);
+  ioctl(fd, BLKDISCARD, new Uint8Array(range.buffer));
+}
+
+const POSIX_FADV_DONTNEED = 4;
+
+/** Drops a range of a file from the page cache; what was changed there should be flushed before. */
+export function forgetCached(fd: number, position: number, length: number): void {
+  libc().posix_fadvise(fd, BigInt(position), BigInt(length), POSIX_FADV_DONTNEED);
+}
+
 /** readahead(2): a hint, so that failure does not matter. */
 export function readahead(fd: number, position: number, length: number): void {
   libc().readahead(fd, BigInt(position), BigInt(length));
@@ -370,6 +459,17 @@ export function waitReadable(fd: number, timeout: number): boolean {
   const count = libc().poll(pollBytes, 1n, timeout);
   if (count < 0 && lastErrno() === Errno.EINTR) return false;
   return check(count, () => "wait for a request") > 0;
+}
+
+const CLOCK_REALTIME_COARSE = 5;
+const timeFields = new DataView(new ArrayBuffer(16));
+const timeBytes = new Uint8Array(timeFields.buffer);
+
+/** The time by the clock that the kernel's file systems go by: it moves with the timer's ticks. */
+export function fileTime(): { readonly sec: number; readonly nsec: number } {
+  check(libc().clock_gettime(CLOCK_REALTIME_COARSE, timeBytes), () => "read the clock");
+  const sec = timeFields.getInt32(4, true) * 2 ** 32 + timeFields.getUint32(0, true);
+  return { sec, nsec: timeFields.getUint32(8, true) };
 }
 
 const MFD_CLOEXEC = 1;
@@ -426,6 +526,16 @@ export function ioctl(fd: number, request: number, argument: Uint8Array<ArrayBuf
   );
 }
 
+const F_DUPFD_CLOEXEC = 1030;
+
+/** Another descriptor of the same open file, with a number from `lowest` on. */
+export function duplicate(fd: number, lowest = 0): number {
+  return check(
+    libc().fcntl(fd, F_DUPFD_CLOEXEC, BigInt(lowest)),
+    () => `duplicate descriptor ${fd}`,
+  );
+}
+
 /** dup2(2). */
 export function dup2(from: number, to: number): void {
   check(libc().dup2(from, to), () => `duplicate descriptor ${from} as ${to}`);
@@ -445,6 +555,16 @@ export function setsid(): void {
 /** umount2(2). */
 export function umount(target: string, flags = 0): void {
   check(libc().umount2(cString(target), flags), () => `unmount ${target}`);
+}
+
+const MS_REMOUNT = 32;
+
+/** mount(2) with MS_REMOUNT: gives a mount other flags. */
+export function remount(target: string, flags: number): void {
+  check(
+    libc().mount(null, cString(target), null, BigInt(MS_REMOUNT | flags), null),
+    () => `remount ${target}`,
+  );
 }
 
 /** How many processors this process may run on. */

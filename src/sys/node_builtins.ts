@@ -14,3 +14,9 @@ export function sha256(bytes: Uint8Array): Uint8Array {
   // deno-lint-ignore no-process-global
   return process.getBuiltinModule("node:crypto").createHash("sha256").update(bytes).digest();
 }
+
+/** What was compressed with brotli. */
+export function brotliDecompress(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  // deno-lint-ignore no-process-global
+  return new Uint8Array(process.getBuiltinModule("node:zlib").brotliDecompressSync(bytes));
+}

@@ -9,8 +9,17 @@ export const S_IFDIR = 0o040000;
 export const S_IFCHR = 0o020000;
 export const S_IFIFO = 0o010000;
 
+export const S_ISUID = 0o4000;
+export const S_ISGID = 0o2000;
+export const S_ISVTX = 0o1000;
+
 /** A device number as user space has it in st_rdev: makedev(3) of the GNU C library. */
 export function makeDevice(major: number, minor: number): number {
   const low = (minor % 256) + (major % 4096) * 256 + Math.floor(minor / 256) * 2 ** 20;
   return low + Math.floor(major / 4096) * 2 ** 44;
+}
+
+/** The reverse of {@linkcode makeDevice}, for the 32 bits that FUSE carries. */
+export function splitDevice(rdev: number): { readonly major: number; readonly minor: number } {
+  return { major: (rdev >>> 8) & 0xfff, minor: (rdev & 0xff) | ((rdev >>> 12) & 0xfff00) };
 }

@@ -6,7 +6,12 @@
 
 import { run, TempDir } from "./run.ts";
 import { collectModules } from "./vm_modules.ts";
-import { fetchVmPackages, PackagesUnavailable, type VmPackages } from "./vm_packages.ts";
+import {
+  fetchVmPackages,
+  libraryPath,
+  PackagesUnavailable,
+  type VmPackages,
+} from "./vm_packages.ts";
 
 /** The host's root comes over 9p. */
 const ROOT_MODULES = ["9pnet_virtio", "9p"];
@@ -62,6 +67,11 @@ export class Vm {
     }
   }
 
+  /** What the machine is made of, to build modules for its kernel. */
+  get packages(): VmPackages {
+    return this.#packages;
+  }
+
   /**
    * Boots, runs a shell script as root, and returns when the machine is off. Throws when there is
    * no result: the guest did not boot, the kernel failed, or time was over.
@@ -72,7 +82,7 @@ export class Vm {
     const output = folder.join("output");
     const child = new Deno.Command(`${this.#packages.root}/usr/bin/qemu-system-x86_64`, {
       args: this.#qemuArguments(initramfs, output, options.disks ?? []),
-      env: { LD_LIBRARY_PATH: this.#libraryPath() },
+      env: { LD_LIBRARY_PATH: libraryPath(this.#packages) },
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
@@ -87,11 +97,6 @@ export class Vm {
       throw new Error(`The virtual machine ended ${how}:\n${console.slice(-4000)}`);
     }
     return { code: (code - 1) / 2, stdout: Deno.readTextFileSync(output), console };
-  }
-
-  #libraryPath(): string {
-    const { root } = this.#packages;
-    return ["usr/lib", "lib"].map((folder) => `${root}/${folder}/x86_64-linux-gnu`).join(":");
   }
 
   #qemuArguments(initramfs: string, output: string, disks: readonly string[]): string[] {
