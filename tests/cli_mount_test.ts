@@ -84,15 +84,6 @@ Deno.test("mount: the subcommand, -oOPTIONS and several -o do the same", async (
   assert.equal(mounted(bench.dir).source, "a,b");
 });
 
-Deno.test("mount: without ro it mounts read-only and says so", async () => {
-  if (!requires(...NEEDS)) return;
-  await using bench = await Bench.open();
-  const { code, stderr } = await bench.mount();
-  assert.equal(code, 0);
-  assert.match(stderr, /^fuse4fs: warning: mounting .* read-only: [^\n]*\n$/);
-  assert.ok(mounted(bench.dir).options.includes("ro"));
-});
-
 Deno.test("mount: relative paths stay good in the background", async () => {
   if (!requires(...NEEDS)) return;
   await using bench = await Bench.open();

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { buildProgram } from "../src/cli/program.ts";
-import { MOUNT_OPTIONS } from "../src/mount/options.ts";
+import { MOUNT_OPTIONS } from "../src/mount/option_table.ts";
 import { fuse4fs } from "./support/command_line.ts";
 import { run, TempDir } from "./support/run.ts";
 

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { optionsDocument } from "../src/cli/mount_options_help.ts";
 import { joinOptions, libfuseOptions } from "../src/mount/libfuse_options.ts";
 import { escapeOption, parseSize, splitOptionList } from "../src/mount/option_list.ts";
-import { findMountOption, MOUNT_OPTIONS, parseMountOptions } from "../src/mount/options.ts";
+import { MOUNT_OPTIONS } from "../src/mount/option_table.ts";
+import { findMountOption, parseMountOptions } from "../src/mount/options.ts";
 import { FsError } from "../src/sys/fs_error.ts";
 import { run } from "./support/run.ts";
 
@@ -47,7 +48,9 @@ Deno.test("parseMountOptions: each name stands for one row only", () => {
 });
 
 Deno.test("parseMountOptions accepts every option of the table", () => {
-  const values: Record<string, string> = { iomap: "1", errors: "continue", user: "root" };
+  const values: Record<string, string> = {
+    ...{ iomap: "1", errors: "continue", user: "root", data: "ordered", barrier: "1" },
+  };
   for (const { names, argument, argumentIsOptional } of MOUNT_OPTIONS) {
     for (const name of names) {
       const word = name.replace("*", "anything");
@@ -96,7 +99,30 @@ Deno.test("parseMountOptions reads the options of fuse2fs", () => {
   assert.equal(settings.debug, true);
   assert.equal(settings.errors, "remount-ro");
   assert.equal(settings.kernel, true);
-  assert.equal(settings.lazytime && settings.strictatime && settings.dirsync, true);
+  assert.equal(settings.lazytime && settings.dirsync, true);
+  assert.equal(settings.accessTimes, "always");
+});
+
+Deno.test("parseMountOptions: commit= counts seconds, and 0 is the default", () => {
+  assert.equal(parseMountOptions([]).commitSeconds, 5);
+  assert.equal(parseMountOptions(["commit=30"]).commitSeconds, 30);
+  assert.equal(parseMountOptions(["commit=0"]).commitSeconds, 5);
+  rejects("commit=soon", /commit/);
+});
+
+Deno.test("parseMountOptions: data=journal is refused, since data are not journaled", () => {
+  parseMountOptions(["data=ordered,data=writeback"]);
+  rejects("data=journal", /cannot be journaled/);
+  rejects("data=fast", /'fast' is not ordered or writeback/);
+});
+
+Deno.test("parseMountOptions: rules for times of access", () => {
+  const rule = (list: string) => parseMountOptions([list]).accessTimes;
+  assert.equal(rule("rw"), "relative");
+  assert.equal(rule("noatime"), "never");
+  assert.equal(rule("noatime,strictatime"), "always");
+  assert.equal(rule("strictatime,relatime"), "relative");
+  assert.equal(parseMountOptions(["nodiratime"]).directoryAccessTimes, false);
 });
 
 Deno.test("findMountOption: fstab's own options are ignored, with the reason", () => {

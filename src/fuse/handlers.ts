@@ -1,7 +1,7 @@
 /**
  * What a file server answers, in TypeScript's terms: one method for each FUSE request, named after
- * the system call behind it. `operations.ts` turns C arguments into these calls and their results
- * into replies. A method that is absent is a request the server does not know (ENOSYS).
+ * the system call behind it. `operations.ts` turns requests into these calls and their results
+ * into replies.
  *
  * A method throws FsError to answer with its errno. Requests come one at a time, on one thread.
  *
@@ -9,6 +9,7 @@
  */
 
 import type { DataSource } from "../block/device.ts";
+import type { FsError } from "../sys/fs_error.ts";
 
 /** Seconds since 1970, which may be negative, and nanoseconds from 0 to 999,999,999. */
 export interface Timespec {
@@ -44,6 +45,8 @@ export interface Entry {
   /** Tells two files apart that had the same node id one after the other. */
   readonly generation: number;
   readonly attributes: Attributes;
+  /** What the name means may change without the kernel's knowing: it must ask each time. */
+  readonly nameIsVolatile?: boolean;
 }
 
 /** Who asks. */
@@ -93,12 +96,122 @@ export interface Timeouts {
   readonly attributes: number;
 }
 
+/** Who gets a new file, and what it may be done with. */
+export interface NewNode {
+  /** File type and permissions, before the umask. */
+  readonly mode: number;
+  /** Permissions to leave out, unless a default ACL of the directory says otherwise. */
+  readonly umask: number;
+}
+
+/** What setattr changes; what is absent stays. */
+export interface AttributeChange {
+  /** Permissions; the file type in it is of no meaning. */
+  readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly size?: number;
+  /** `now`: the server's own clock. */
+  readonly atime?: Timespec | "now";
+  readonly mtime?: Timespec | "now";
+  /** Kept by the kernel for files that it caches writes of; absent: the time of the change. */
+  readonly ctime?: Timespec;
+  /** Set-user-ID and set-group-ID bits do not outlive this change of owner or size. */
+  readonly killSetIds: boolean;
+}
+
+/** A file that was made and opened at once. */
+export interface Created {
+  readonly entry: Entry;
+  readonly open: OpenReply;
+}
+
+export interface WriteManner {
+  /** The writer may not keep set-user-ID and set-group-ID bits. */
+  readonly killSetIds: boolean;
+  /** It comes late, from the kernel's cache: the caller is not who wrote. */
+  readonly isFromCache: boolean;
+}
+
+/** The requests that change something. */
+export interface ChangeHandlers {
+  setattr(nodeId: number, change: AttributeChange, caller: Caller): Attributes;
+  /** Regular files, FIFOs, sockets, and devices, whose number is in makedev(3)'s encoding. */
+  mknod(parent: number, name: Uint8Array, node: NewNode, rdev: number, caller: Caller): Entry;
+  mkdir(parent: number, name: Uint8Array, node: NewNode, caller: Caller): Entry;
+  symlink(parent: number, name: Uint8Array, target: Uint8Array, caller: Caller): Entry;
+  create(parent: number, name: Uint8Array, node: NewNode, caller: Caller): Created;
+  /** A file without a name, in the file system of `parent`. */
+  tmpfile(parent: number, node: NewNode, caller: Caller): Created;
+  link(nodeId: number, newParent: number, newName: Uint8Array, caller: Caller): Entry;
+  unlink(parent: number, name: Uint8Array): void;
+  rmdir(parent: number, name: Uint8Array): void;
+  /** @param flags RENAME_* of renameat2(2) */
+  rename(
+    parent: number,
+    name: Uint8Array,
+    newParent: number,
+    newName: Uint8Array,
+    flags: number,
+    caller: Caller,
+  ): void;
+
+  /**
+   * Writes all of `bytes`, which are good only until the method returns. True when that took away
+   * permissions, of which the kernel does not know.
+   */
+  write(
+    nodeId: number,
+    position: number,
+    bytes: Uint8Array<ArrayBuffer>,
+    manner: WriteManner,
+    caller: Caller,
+  ): boolean;
+  /** @param mode FALLOC_FL_* of fallocate(2) */
+  fallocate(
+    nodeId: number,
+    mode: number,
+    position: number,
+    length: number,
+    caller: Caller,
+  ): void;
+  /** Returns how many bytes were copied, which may be less than `length`. */
+  copyFileRange(
+    nodeId: number,
+    position: number,
+    toNodeId: number,
+    toPosition: number,
+    length: number,
+    caller: Caller,
+  ): number;
+
+  /** @param flags XATTR_CREATE, XATTR_REPLACE; `killSetGid`: with an ACL goes the setgid bit */
+  setxattr(
+    nodeId: number,
+    name: Uint8Array,
+    value: Uint8Array,
+    flags: { readonly flags: number; readonly killSetGid: boolean },
+    caller: Caller,
+  ): void;
+  removexattr(nodeId: number, name: Uint8Array, caller: Caller): void;
+
+  /**
+   * Makes durable what fsync, fsyncdir and syncfs were asked for, all that wait for it at once.
+   * Throws what each of them is then answered with.
+   */
+  commit(): void;
+}
+
 export interface Handlers {
   readonly timeouts: Timeouts;
+  /** Absent: the file system is read-only (EROFS). */
+  readonly changes?: ChangeHandlers;
 
   /** The name's entry, or undefined: a missing name, which the kernel may remember. */
   lookup(parent: number, name: Uint8Array, caller: Caller): Entry | undefined;
-  /** The kernel drops `count` of the references that lookup and readdirplus gave it. */
+  /** The kernel got an entry, and with it a reference to the node. */
+  remember?(nodeId: number): void;
+  /** The kernel drops `count` of its references. */
   forget(nodeId: number, count: number): void;
   getattr(nodeId: number): Attributes;
   access(nodeId: number, mask: number, caller: Caller): void;
@@ -139,4 +252,11 @@ export interface Handlers {
     outputSize: number,
     caller: Caller,
   ): Uint8Array;
+
+  /** The mount is going, and waits for the answer: only where the kernel tells of it (fuseblk). */
+  destroy?(): void;
+  /** Called with each error before it is answered. */
+  failed?(error: FsError): void;
+  /** Once the file system was shut down: what every request is answered with. */
+  readonly refusal?: FsError;
 }

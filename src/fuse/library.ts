@@ -1,7 +1,7 @@
 /**
  * libfuse3 by foreign function interface. Versions 3.10 and later work, of soname 3 and 4: only
  * calls whose meaning did not change are used, and no structure of libfuse but the few bytes of
- * fuse_args, fuse_buf and fuse_conn_info that are the same in all of them.
+ * fuse_args and fuse_buf that are the same in all of them.
  */
 
 import { fail } from "../sys/fs_error.ts";
@@ -48,14 +48,8 @@ const SYMBOLS = {
     ],
     result: "i32",
   },
-  fuse_session_process_buf: {
-    parameters: [
-      "pointer", // struct fuse_session *se
-      "buffer", // const struct fuse_buf *buf
-    ],
-    result: "void",
-  },
   fuse_session_exited: { parameters: ["pointer" /* struct fuse_session *se */], result: "i32" },
+  fuse_session_reset: { parameters: ["pointer" /* struct fuse_session *se */], result: "void" },
   fuse_session_unmount: { parameters: ["pointer" /* struct fuse_session *se */], result: "void" },
   fuse_session_destroy: { parameters: ["pointer" /* struct fuse_session *se */], result: "void" },
   fuse_set_signal_handlers: {

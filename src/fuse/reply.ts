@@ -7,7 +7,16 @@
 import type { DataSource } from "../block/device.ts";
 import { preadFully, sendMessage } from "../sys/libc.ts";
 import { fail } from "../sys/fs_error.ts";
-import type { Attributes, DirectoryRow, Entry, OpenReply, StatFs, Timeouts } from "./handlers.ts";
+import type {
+  Attributes,
+  Created,
+  DirectoryRow,
+  Entry,
+  OpenReply,
+  StatFs,
+  Timeouts,
+} from "./handlers.ts";
+import { type Connection, putInitAnswer } from "./negotiation.ts";
 import type { Request } from "./request.ts";
 import { lengthOf } from "./sources.ts";
 import { SplicePipe } from "./splice.ts";
@@ -15,25 +24,35 @@ import {
   FOPEN_CACHE_DIR,
   FOPEN_DIRECT_IO,
   FOPEN_KEEP_CACHE,
+  FUSE_NOTIFY_INVAL_INODE,
   FuseAttr as Attr,
   FuseAttrOut as AttrOut,
   FuseBmapOut,
+  FuseCopyFileRangeOut,
   FuseDirent as Dirent,
   FuseEntryOut as EntryOut,
   FuseGetxattrOut,
+  FuseInitOut,
   FuseIoctlOut,
   FuseLseekOut,
+  FuseNotifyInvalInodeOut,
   FuseOpenOut,
   FuseOutHeader as OutHeader,
   FuseStatfsOut as StatfsOut,
   FuseStatx as Statx,
   FuseStatxOut as StatxOut,
+  FuseWriteOut,
 } from "./wire.ts";
 
 /** Largest answer that is copied. Larger ones are read requests, whose data is spliced. */
 const BUFFER_SIZE = 1 << 20;
 /** Data up to this size is copied: two system calls cost less than a splice through a pipe. */
 const MAX_COPIED = 128 << 10;
+
+/** A negative offset: the pages of the file are good. */
+const NO_CONTENT = -1;
+
+const ENTRY_SIZE = EntryOut.byteLength + Attr.byteLength;
 
 /** STATX_BASIC_STATS and STATX_BTIME */
 const STATX_BASIC_STATS = 0x07ff;
@@ -64,13 +83,22 @@ export class Replies {
     this.#send(request, content.length);
   }
 
-  /** Undefined stands for a name that does not exist, which the kernel may remember. */
-  entry(request: Request, entry: Entry | undefined): void {
-    if (entry === undefined) this.#bytes.fill(0, 0, EntryOut.byteLength + Attr.byteLength);
+  /**
+   * Undefined stands for a name that does not exist, which the kernel may remember. False when the
+   * answer was not taken: the kernel has no reference to the node then.
+   */
+  entry(request: Request, entry: Entry | undefined): boolean {
+    if (entry === undefined) this.#bytes.fill(0, 0, ENTRY_SIZE);
     else this.#putEntry(0, entry);
-    const valid = entry === undefined ? this.#timeouts.negativeEntry : this.#timeouts.entry;
-    this.#putTimeout(EntryOut.entry_valid.offset, EntryOut.entry_valid_nsec.offset, valid);
-    this.#send(request, EntryOut.byteLength + Attr.byteLength);
+    if (entry === undefined) this.#putEntryTimeout(0, this.#timeouts.negativeEntry);
+    return this.#send(request, ENTRY_SIZE);
+  }
+
+  /** As entry, for a file that is open at once. */
+  created(request: Request, { entry, open }: Created): boolean {
+    this.#putEntry(0, entry);
+    this.#putOpen(ENTRY_SIZE, open);
+    return this.#send(request, ENTRY_SIZE + FuseOpenOut.byteLength);
   }
 
   attributes(request: Request, attributes: Attributes): void {
@@ -82,14 +110,46 @@ export class Replies {
   }
 
   open(request: Request, reply: OpenReply): void {
-    let flags = 0;
-    if (reply.directIo) flags |= FOPEN_DIRECT_IO;
-    if (reply.keepCache) flags |= FOPEN_KEEP_CACHE;
-    if (reply.cacheReaddir) flags |= FOPEN_CACHE_DIR;
-    FuseOpenOut.fh.set(this.#view, 0, reply.handle);
-    FuseOpenOut.open_flags.set(this.#view, 0, flags);
-    FuseOpenOut.backing_id.set(this.#view, 0, 0);
+    this.#putOpen(0, reply);
     this.#send(request, FuseOpenOut.byteLength);
+  }
+
+  init(request: Request, connection: Connection): void {
+    putInitAnswer(this.#view, request, connection);
+    this.#send(request, FuseInitOut.byteLength);
+  }
+
+  /** How much was written or, in answer to COPY_FILE_RANGE, copied. */
+  written(request: Request, size: number): void {
+    FuseWriteOut.size.set(this.#view, 0, size);
+    FuseWriteOut.padding.set(this.#view, 0, 0);
+    this.#send(request, FuseWriteOut.byteLength);
+  }
+
+  /** How much was copied, in answer to COPY_FILE_RANGE_64. */
+  copied(request: Request, size: number): void {
+    FuseCopyFileRangeOut.bytes_copied.set(this.#view, 0, size);
+    this.#send(request, FuseCopyFileRangeOut.byteLength);
+  }
+
+  /** No answer, but a notification: the kernel is to ask for a node's attributes anew. */
+  invalidateAttributes(nodeId: number): void {
+    FuseNotifyInvalInodeOut.ino.set(this.#view, 0, nodeId);
+    FuseNotifyInvalInodeOut.off.set(this.#view, 0, NO_CONTENT);
+    FuseNotifyInvalInodeOut.len.set(this.#view, 0, 0);
+    const size = OutHeader.byteLength + FuseNotifyInvalInodeOut.byteLength;
+    OutHeader.len.set(this.#header, 0, size);
+    OutHeader.error.set(this.#header, 0, FUSE_NOTIFY_INVAL_INODE);
+    OutHeader.unique.get(this.#header, 0).fill(0);
+    sendMessage(this.fuseFd, this.#message, size);
+  }
+
+  /** Success or failure of a request that was received earlier, named by a copy of its `unique`. */
+  late(unique: Uint8Array, errno: number): void {
+    OutHeader.len.set(this.#header, 0, OutHeader.byteLength);
+    OutHeader.error.set(this.#header, 0, -errno);
+    OutHeader.unique.set(this.#header, 0, unique);
+    sendMessage(this.fuseFd, this.#message, OutHeader.byteLength);
   }
 
   statfs(request: Request, counts: StatFs): void {
@@ -177,30 +237,25 @@ export class Replies {
     return new RowWriter(
       this.#bytes.subarray(0, Math.min(size, BUFFER_SIZE)),
       this.#view,
-      (at, entry) => {
-        this.#putEntry(at, entry);
-        const { entry_valid, entry_valid_nsec } = EntryOut;
-        this.#putTimeout(
-          at + entry_valid.offset,
-          at + entry_valid_nsec.offset,
-          this.#timeouts.entry,
-        );
-      },
+      (at, entry) => this.#putEntry(at, entry),
     );
   }
 
-  /** Sends what a RowWriter has written. */
-  listing(request: Request, rows: RowWriter): void {
-    this.#send(request, rows.length);
+  /** Sends what a RowWriter has written; false when it was not taken. */
+  listing(request: Request, rows: RowWriter): boolean {
+    return this.#send(request, rows.length);
   }
 
-  /** Sends the first `length` bytes of the buffer. An errno goes without any. */
-  #send(request: Request, length: number, errno = 0): void {
+  /**
+   * Sends the first `length` bytes of the buffer. An errno goes without any. False when nobody waits
+   * for the answer any more.
+   */
+  #send(request: Request, length: number, errno = 0): boolean {
     const size = OutHeader.byteLength + length;
     OutHeader.len.set(this.#header, 0, size);
     OutHeader.error.set(this.#header, 0, -errno);
     OutHeader.unique.set(this.#header, 0, request.unique);
-    sendMessage(this.fuseFd, this.#message, size);
+    return sendMessage(this.fuseFd, this.#message, size);
   }
 
   #copyData(request: Request, sources: readonly DataSource[], length: number): void {
@@ -220,10 +275,21 @@ export class Replies {
     this.#send(request, length);
   }
 
+  #putOpen(at: number, reply: OpenReply): void {
+    let flags = 0;
+    if (reply.directIo) flags |= FOPEN_DIRECT_IO;
+    if (reply.keepCache) flags |= FOPEN_KEEP_CACHE;
+    if (reply.cacheReaddir) flags |= FOPEN_CACHE_DIR;
+    FuseOpenOut.fh.set(this.#view, at, reply.handle);
+    FuseOpenOut.open_flags.set(this.#view, at, flags);
+    FuseOpenOut.backing_id.set(this.#view, at, 0);
+  }
+
   #putEntry(at: number, entry: Entry): void {
     const view = this.#view;
     EntryOut.nodeid.set(view, at, entry.nodeId);
     EntryOut.generation.set(view, at, entry.generation);
+    this.#putEntryTimeout(at, entry.nameIsVolatile ? 0 : this.#timeouts.entry);
     const { attr_valid, attr_valid_nsec } = EntryOut;
     this.#putTimeout(
       at + attr_valid.offset,
@@ -251,6 +317,11 @@ export class Replies {
     Attr.rdev.set(view, at, attributes.rdev);
     Attr.blksize.set(view, at, attributes.blksize);
     Attr.flags.set(view, at, 0);
+  }
+
+  #putEntryTimeout(at: number, timeout: number): void {
+    const { entry_valid, entry_valid_nsec } = EntryOut;
+    this.#putTimeout(at + entry_valid.offset, at + entry_valid_nsec.offset, timeout);
   }
 
   #putTimeout(secondsAt: number, nanosecondsAt: number, timeout: number): void {
@@ -290,12 +361,11 @@ export class RowWriter {
 
   /** Adds a row of readdirplus. One without an entry has node id 0: the kernel looks it up. */
   addPlus(row: DirectoryRow, entry: Entry | undefined): boolean {
-    const head = EntryOut.byteLength + Attr.byteLength;
-    const size = head + direntSize(row);
+    const size = ENTRY_SIZE + direntSize(row);
     if (this.length + size > this.#bytes.length) return false;
-    if (entry === undefined) this.#bytes.fill(0, this.length, this.length + head);
+    if (entry === undefined) this.#bytes.fill(0, this.length, this.length + ENTRY_SIZE);
     else this.#putEntry(this.length, entry);
-    this.#putRow(this.length + head, row);
+    this.#putRow(this.length + ENTRY_SIZE, row);
     this.length += size;
     return true;
   }

@@ -6,6 +6,7 @@
  */
 
 import type { Field } from "../disk/struct.ts";
+import { fail } from "../sys/fs_error.ts";
 import type { Caller } from "./handlers.ts";
 import { FuseInHeader as Header } from "./wire.ts";
 
@@ -61,16 +62,42 @@ export class Request implements Caller {
     return field.get(this.view, Header.byteLength + offset);
   }
 
+  /** A field of 64 bits that is a signed number, such as the seconds of a time. */
+  signedArgument(field: Field<number>): number {
+    const at = Header.byteLength + field.offset;
+    return this.view.getInt32(at + 4, true) * 2 ** 32 + this.view.getUint32(at, true);
+  }
+
+  /** Bytes of the arguments. */
+  get argumentsLength(): number {
+    return this.length - Header.byteLength;
+  }
+
   /** The name that begins `offset` bytes behind the start of the arguments. A copy. */
   name(offset = 0): Uint8Array<ArrayBuffer> {
     const start = Header.byteLength + offset;
     const end = this.bytes.indexOf(0, start);
-    return this.bytes.slice(start, end < 0 || end > this.length ? this.length : end);
+    if (end < 0 || end >= this.length) {
+      throw fail("EINVAL", "A request with a name without its end");
+    }
+    return this.bytes.slice(start, end);
   }
 
-  /** `size` bytes that begin `offset` bytes behind the start of the arguments. A copy. */
+  /** Two names, one behind the other, as name. */
+  names(offset = 0): [Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>] {
+    const first = this.name(offset);
+    return [first, this.name(offset + first.length + 1)];
+  }
+
+  /**
+   * `size` bytes that begin `offset` bytes behind the start of the arguments. Not a copy: they are
+   * good until the next request is received.
+   */
   data(offset: number, size: number): Uint8Array<ArrayBuffer> {
     const start = Header.byteLength + offset;
-    return this.bytes.slice(start, Math.min(start + size, this.length));
+    if (start + size > this.length) {
+      throw fail("EINVAL", `A request of ${this.length} bytes that announces ${start + size}`);
+    }
+    return this.bytes.subarray(start, start + size);
   }
 }

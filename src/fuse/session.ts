@@ -3,14 +3,16 @@
  *
  *     receive()  ->  libfuse reads a request into our buffer
  *     process()  ->  an operation of the table: its handler is called, and the answer written
- *                ->  any other request (INIT, DESTROY, and what is not in the table): libfuse's
  *
  * Requests that libfuse would only hand back through a callback are answered without it: that
  * saves a third of what a small request costs, and with it goes all that differs between versions
- * of libfuse. libfuse mounts and unmounts, negotiates with the kernel, and catches signals.
+ * of libfuse. libfuse mounts and unmounts, and catches signals.
+ *
+ * A request that waits for a commit is answered when no other request is waiting to be received:
+ * those that come meanwhile, from other processes, share the commit.
  *
  * A request that is not answered leaves its caller waiting for ever, so nothing is thrown past
- * process() or a callback.
+ * process().
  */
 
 import { Errno } from "../sys/errno.ts";
@@ -18,14 +20,7 @@ import { fail, FsError } from "../sys/fs_error.ts";
 import { cString, setNonBlocking } from "../sys/libc.ts";
 import type { Log } from "../sys/log.ts";
 import type { Handlers } from "./handlers.ts";
-import {
-  FUSE_BUF_ROOM,
-  FuseArgs,
-  FuseBuf,
-  FuseConnInfo,
-  FuseLowlevelOps,
-  LibfuseVersion,
-} from "./layout.ts";
+import { FUSE_BUF_ROOM, FuseArgs, FuseBuf, LibfuseVersion } from "./layout.ts";
 import type { Libfuse } from "./library.ts";
 import { type Connection, MAX_TRANSFER, negotiate } from "./negotiation.ts";
 import { type Context, errnoOf, type Operation, OPERATIONS } from "./operations.ts";
@@ -41,8 +36,13 @@ const BY_OPCODE: readonly (Operation | undefined)[] = OPERATIONS.reduce<Operatio
   [],
 );
 
+const FUSE_INIT = 26;
+
 /** The largest write, and room for what stands before its data. */
 const RECEIVE_BUFFER_SIZE = 2 * MAX_TRANSFER;
+
+/** Requests that are answered while another one waits for a commit: it must not wait for ever. */
+const MOST_WHILE_WAITING = 64;
 
 export interface SessionOptions {
   /** Options for libfuse and the kernel, joined by commas, as after -o. */
@@ -52,8 +52,6 @@ export interface SessionOptions {
   /** Let the kernel check POSIX ACLs. */
   readonly posixAcl: boolean;
 }
-
-const INIT_CALLBACK = { parameters: ["pointer", "pointer"], result: "void" } as const;
 
 export class Session implements Disposable {
   readonly #libfuse: Libfuse;
@@ -66,7 +64,9 @@ export class Session implements Disposable {
   readonly #fuseBuf = new Uint8Array(FUSE_BUF_ROOM);
   /** Everything that C holds pointers to: must live as long as the session. */
   readonly #kept: unknown[] = [];
-  readonly #callbacks: { close(): void }[] = [];
+  /** What the requests that wait for a commit are named by. */
+  readonly #waiting: Uint8Array[] = [];
+  #answeredWhileWaiting = 0;
   readonly #handle: Deno.PointerValue;
   #connection: Connection | undefined;
   #isMounted = false;
@@ -82,14 +82,19 @@ export class Session implements Disposable {
     this.#kept.push(this.#request.bytes, this.#fuseBuf);
     this.#context = {
       handlers,
+      get changes() {
+        if (handlers.changes === undefined) throw fail("EROFS", "Read-only file system");
+        return handlers.changes;
+      },
       request: this.#request,
       reply: new Replies(handlers.timeouts),
       canSkipOpen: false,
       canSkipOpendir: false,
+      hasLongSetxattr: false,
+      awaitCommit: () => this.#waiting.push(this.#request.unique.slice()),
     };
     this.#handle = this.#create();
     if (this.#handle === null) {
-      this.#closeCallbacks();
       throw fail("EINVAL", `libfuse does not accept the options ${options.mountOptions}`);
     }
   }
@@ -134,26 +139,84 @@ export class Session implements Disposable {
    * the session is over.
    */
   receive(): boolean {
+    if (this.#read()) return true;
+    if (this.#waiting.length === 0) return false;
+    this.settle();
+    return this.#read();
+  }
+
+  /** Answers the received request. */
+  process(): void {
+    const { opcode } = this.#request;
+    const operation = BY_OPCODE[opcode];
+    const name = operation?.name ?? (opcode === FUSE_INIT ? "init" : `request ${opcode}`);
+    if (this.#options.debug) this.#log.info(describe(name, this.#request));
+    try {
+      if (opcode === FUSE_INIT) this.#connect();
+      else if (operation === undefined) throw fail("ENOSYS", `Unknown ${name}`);
+      else this.#handleRequest(operation);
+    } catch (error) {
+      if (operation?.hasNoAnswer) this.#errnoOf(error, name);
+      else this.#answerError(error, name);
+    }
+    if (this.#waiting.length > 0 && ++this.#answeredWhileWaiting >= MOST_WHILE_WAITING) {
+      this.settle();
+    }
+  }
+
+  /** Commits, and answers the requests that wait for it. */
+  settle(): void {
+    const waiting = this.#waiting.splice(0);
+    this.#answeredWhileWaiting = 0;
+    if (waiting.length === 0) return;
+    let errno = 0;
+    try {
+      this.#context.handlers.changes?.commit();
+    } catch (error) {
+      errno = this.#errnoOf(error, "fsync");
+    }
+    for (const unique of waiting) {
+      try {
+        this.#context.reply.late(unique, errno);
+      } catch (failure) {
+        this.#log.error(`fsync: ${(failure as Error).message}`);
+      }
+    }
+  }
+
+  /** After a signal: there is more to be answered. */
+  resume(): void {
+    this.#libfuse.symbols.fuse_session_reset(this.#handle);
+  }
+
+  #read(): boolean {
     const result = this.#libfuse.symbols.fuse_session_receive_buf(this.#handle, this.#fuseBuf);
     if (result > 0) return true;
     if (result === 0 || result === -Errno.EAGAIN || result === -Errno.EINTR) return false;
     throw new FsError(-result, "Cannot receive a request");
   }
 
-  /** Answers the received request. */
-  process(): void {
-    const operation = BY_OPCODE[this.#request.opcode];
-    if (operation === undefined) {
-      this.#libfuse.symbols.fuse_session_process_buf(this.#handle, this.#fuseBuf);
-      return;
+  #handleRequest(operation: Operation): void {
+    const { request, handlers } = this.#context;
+    if (handlers.refusal !== undefined && !operation.isFarewell) throw handlers.refusal;
+    if (!this.#admits(operation)) throw fail("EACCES", "The mount is for its owner and root");
+    if (request.argumentsLength < (operation.takes?.byteLength ?? 0)) {
+      throw fail("EINVAL", `A request of only ${request.length} bytes`);
     }
-    if (this.#options.debug) this.#log.info(describe(operation, this.#request));
-    try {
-      if (!this.#admits(operation)) throw fail("EACCES", "The mount is for its owner and root");
-      operation.handle(this.#context);
-    } catch (error) {
-      this.#answerError(error, operation.name);
-    }
+    operation.handle(this.#context);
+  }
+
+  #connect(): void {
+    const { reply, request, handlers } = this.#context;
+    const connection = negotiate(request, {
+      posixAcl: this.#options.posixAcl,
+      writing: handlers.changes !== undefined,
+    });
+    this.#connection = connection;
+    this.#context.canSkipOpen = connection.canSkipOpen;
+    this.#context.canSkipOpendir = connection.canSkipOpendir;
+    this.#context.hasLongSetxattr = connection.hasLongSetxattr;
+    reply.init(request, connection);
   }
 
   /** A file that was open when it was handed over stays good: that is not the mount's concern. */
@@ -170,15 +233,15 @@ export class Session implements Disposable {
       symbols.fuse_remove_signal_handlers(this.#handle);
     }
     symbols.fuse_session_destroy(this.#handle);
-    this.#closeCallbacks();
   }
 
   #create(): Deno.PointerValue {
     const { symbols } = this.#libfuse;
     FuseBuf.mem.set(viewOf(this.#fuseBuf), 0, addressOf(this.#request.bytes));
     const args = this.#arguments();
-    const table = this.#operationTable();
-    const size = BigInt(table.length);
+    // No callbacks: libfuse is not asked to answer anything.
+    const table = new Uint8Array(8);
+    const size = 0n;
     if (symbols.fuse_session_new_versioned !== null) {
       const [major, minor] = this.#libfuse.version.split(".").map(Number);
       const version = new Uint8Array(LibfuseVersion.byteLength);
@@ -204,39 +267,19 @@ export class Session implements Disposable {
     return args;
   }
 
-  /** struct fuse_lowlevel_ops, in which all but init stays NULL. */
-  #operationTable(): Uint8Array<ArrayBuffer> {
-    const init = new Deno.UnsafeCallback(INIT_CALLBACK, (_, conn) => this.#init(conn));
-    this.#callbacks.push(init);
-    const table = new Uint8Array(FuseLowlevelOps.byteLength);
-    FuseLowlevelOps.init.set(viewOf(table), 0, pointerNumber(init.pointer));
-    this.#kept.push(table);
-    return table;
-  }
-
-  #init(conn: Deno.PointerValue): void {
-    try {
-      if (conn === null) return;
-      const info = Deno.UnsafePointerView.getArrayBuffer(conn, FuseConnInfo.byteLength);
-      this.#connection = negotiate(new DataView(info), this.#options.posixAcl);
-      this.#context.canSkipOpen = this.#connection.canSkipOpen;
-      this.#context.canSkipOpendir = this.#connection.canSkipOpendir;
-    } catch (error) {
-      errnoOf(error, "init", this.#log);
-    }
-  }
-
   #answerError(error: unknown, name: string): void {
     try {
-      this.#context.reply.error(this.#request, errnoOf(error, name, this.#log));
+      this.#context.reply.error(this.#request, this.#errnoOf(error, name));
     } catch (failure) {
       // Not even the error could be sent: the mount is going.
       this.#log.error(`${name}: ${(failure as Error).message}`);
     }
   }
 
-  #closeCallbacks(): void {
-    for (const callback of this.#callbacks) callback.close();
+  #errnoOf(error: unknown, name: string): number {
+    const errno = errnoOf(error, name, this.#log);
+    if (error instanceof FsError) this.#context.handlers.failed?.(error);
+    return errno;
   }
 }
 
@@ -246,7 +289,7 @@ function hasOption(list: string, name: string): boolean {
 }
 
 /** A request in one line. */
-function describe({ name }: Operation, request: Request): string {
+function describe(name: string, request: Request): string {
   const { nodeId, length, uid, gid, pid } = request;
   return `${name}: node ${nodeId}, ${length} bytes, uid ${uid}, gid ${gid}, pid ${pid}`;
 }

@@ -27,6 +27,106 @@ export const FuseOutHeader = struct("fuse_out_header", 16, {
 
 // ---------------------------------------------------------------- arguments of requests
 
+/** Kernels before 7.36 end behind `flags`. */
+export const FuseInitIn = struct("fuse_init_in", 64, {
+  major: u32,
+  minor: u32,
+  max_readahead: u32,
+  flags: u32,
+  flags2: u32,
+  unused: bytes(44),
+});
+export const FuseSetattrIn = struct("fuse_setattr_in", 88, {
+  valid: u32,
+  padding: u32,
+  fh: u64,
+  size: u64,
+  lock_owner: bytes(8),
+  atime: u64,
+  mtime: u64,
+  ctime: u64,
+  atimensec: u32,
+  mtimensec: u32,
+  ctimensec: u32,
+  mode: u32,
+  unused4: u32,
+  uid: u32,
+  gid: u32,
+  unused5: u32,
+});
+/** The name follows. */
+export const FuseMknodIn = struct("fuse_mknod_in", 16, {
+  mode: u32,
+  rdev: u32,
+  umask: u32,
+  padding: u32,
+});
+/** The name follows. */
+export const FuseMkdirIn = struct("fuse_mkdir_in", 8, {
+  mode: u32,
+  umask: u32,
+});
+/** Two names follow, the old and the new. */
+export const FuseRenameIn = struct("fuse_rename_in", 8, {
+  newdir: u64,
+});
+/** As FuseRenameIn. */
+export const FuseRename2In = struct("fuse_rename2_in", 16, {
+  newdir: u64,
+  flags: u32,
+  padding: u32,
+});
+/** The new name follows. */
+export const FuseLinkIn = struct("fuse_link_in", 8, {
+  oldnodeid: u64,
+});
+/** Also of TMPFILE; the name follows. */
+export const FuseCreateIn = struct("fuse_create_in", 16, {
+  flags: u32,
+  mode: u32,
+  umask: u32,
+  open_flags: u32,
+});
+/** The data follows. */
+export const FuseWriteIn = struct("fuse_write_in", 40, {
+  fh: u64,
+  offset: u64,
+  size: u32,
+  write_flags: u32,
+  lock_owner: bytes(8),
+  flags: u32,
+  padding: u32,
+});
+/** Also of FSYNCDIR. */
+export const FuseFsyncIn = struct("fuse_fsync_in", 16, {
+  fh: u64,
+  fsync_flags: u32,
+  padding: u32,
+});
+/** Name and value follow. Without FUSE_SETXATTR_EXT it ends behind `flags`. */
+export const FuseSetxattrIn = struct("fuse_setxattr_in", 16, {
+  size: u32,
+  flags: u32,
+  setxattr_flags: u32,
+  padding: u32,
+});
+export const FuseFallocateIn = struct("fuse_fallocate_in", 32, {
+  fh: u64,
+  offset: u64,
+  length: u64,
+  mode: u32,
+  padding: u32,
+});
+/** Also of COPY_FILE_RANGE_64. */
+export const FuseCopyFileRangeIn = struct("fuse_copy_file_range_in", 56, {
+  fh_in: u64,
+  off_in: u64,
+  nodeid_out: u64,
+  fh_out: u64,
+  off_out: u64,
+  len: u64,
+  flags: u64,
+});
 export const FuseForgetIn = struct("fuse_forget_in", 8, {
   nlookup: u64,
 });
@@ -97,6 +197,28 @@ export const FuseStatxIn = struct("fuse_statx_in", 24, {
 
 // ---------------------------------------------------------------- answers
 
+export const FuseInitOut = struct("fuse_init_out", 64, {
+  major: u32,
+  minor: u32,
+  max_readahead: u32,
+  flags: u32,
+  max_background: u16,
+  congestion_threshold: u16,
+  max_write: u32,
+  time_gran: u32,
+  max_pages: u16,
+  map_alignment: u16,
+  flags2: u32,
+  unused: bytes(28),
+});
+/** Also of COPY_FILE_RANGE. */
+export const FuseWriteOut = struct("fuse_write_out", 8, {
+  size: u32,
+  padding: u32,
+});
+export const FuseCopyFileRangeOut = struct("fuse_copy_file_range_out", 8, {
+  bytes_copied: u64,
+});
 export const FuseAttr = struct("fuse_attr", 88, {
   ino: u64,
   size: u64,
@@ -163,6 +285,12 @@ export const FuseIoctlOut = struct("fuse_ioctl_out", 16, {
   in_iovs: u32,
   out_iovs: u32,
 });
+/** A message that no request asked for: `unique` is 0, and `error` one of FUSE_NOTIFY_*. */
+export const FuseNotifyInvalInodeOut = struct("fuse_notify_inval_inode_out", 24, {
+  ino: u64,
+  off: u64,
+  len: u64,
+});
 /** The name follows, then padding up to a multiple of 8. READDIRPLUS puts an entry in front. */
 export const FuseDirent = struct("fuse_dirent", 24, {
   ino: u64,
@@ -213,3 +341,45 @@ export const FuseStatx = struct("fuse_statx", 256, {
 export const FOPEN_DIRECT_IO = 1 << 0;
 export const FOPEN_KEEP_CACHE = 1 << 1;
 export const FOPEN_CACHE_DIR = 1 << 3;
+
+/** `flags` of FuseInitIn and FuseInitOut */
+export const FUSE_ASYNC_READ = 1 << 0;
+export const FUSE_EXPORT_SUPPORT = 1 << 4;
+export const FUSE_BIG_WRITES = 1 << 5;
+export const FUSE_DONT_MASK = 1 << 6;
+export const FUSE_HAS_IOCTL_DIR = 1 << 11;
+export const FUSE_DO_READDIRPLUS = 1 << 13;
+export const FUSE_READDIRPLUS_AUTO = 1 << 14;
+export const FUSE_ASYNC_DIO = 1 << 15;
+export const FUSE_WRITEBACK_CACHE = 1 << 16;
+export const FUSE_NO_OPEN_SUPPORT = 1 << 17;
+export const FUSE_PARALLEL_DIROPS = 1 << 18;
+export const FUSE_POSIX_ACL = 1 << 20;
+export const FUSE_MAX_PAGES = 1 << 22;
+export const FUSE_CACHE_SYMLINKS = 1 << 23;
+export const FUSE_NO_OPENDIR_SUPPORT = 1 << 24;
+export const FUSE_HANDLE_KILLPRIV_V2 = 1 << 28;
+export const FUSE_SETXATTR_EXT = 1 << 29;
+export const FUSE_INIT_EXT = 1 << 30;
+
+/** `valid` of FuseSetattrIn */
+export const FATTR_MODE = 1 << 0;
+export const FATTR_UID = 1 << 1;
+export const FATTR_GID = 1 << 2;
+export const FATTR_SIZE = 1 << 3;
+export const FATTR_ATIME = 1 << 4;
+export const FATTR_MTIME = 1 << 5;
+export const FATTR_ATIME_NOW = 1 << 7;
+export const FATTR_MTIME_NOW = 1 << 8;
+export const FATTR_CTIME = 1 << 10;
+export const FATTR_KILL_SUIDGID = 1 << 11;
+
+/** `write_flags` of FuseWriteIn */
+export const FUSE_WRITE_CACHE = 1 << 0;
+export const FUSE_WRITE_KILL_SUIDGID = 1 << 2;
+/** `fsync_flags` of FuseFsyncIn */
+export const FUSE_FSYNC_FDATASYNC = 1 << 0;
+/** `setxattr_flags` of FuseSetxattrIn */
+export const FUSE_SETXATTR_ACL_KILL_SGID = 1 << 0;
+
+export const FUSE_NOTIFY_INVAL_INODE = 2;

@@ -1,14 +1,10 @@
 /**
  * Answers FUSE requests from an ext4 file system: every method translates between the two and
- * leaves the work to src/ext4.
- *
- * Node ids are inode numbers, but for the root, which is 1 to FUSE and 2 to ext4. So a node id, and
- * with it a file handle of NFS or open_by_handle_at(2), stays good as long as its inode exists.
+ * leaves the work to src/ext4. Here is what reads; what changes is in ext4_changes.ts.
  */
 
 import type { DataSource } from "../block/device.ts";
 import { EXT4_NAME_LEN } from "../disk/directory.ts";
-import { EXT4_ROOT_INO } from "../disk/inode.ts";
 import { readDirectory } from "../ext4/directory.ts";
 import { isDotName } from "../ext4/directory_block.ts";
 import { fileSources, seekData, seekHole } from "../ext4/file.ts";
@@ -31,84 +27,117 @@ import type {
   Timeouts,
 } from "../fuse/handlers.ts";
 import { fail, FsError } from "../sys/fs_error.ts";
-import { makeDevice } from "../sys/stat.ts";
+import { type AccessTimeRule, AccessTimes } from "./access_times.ts";
+import { Ext4Changes } from "./ext4_changes.ts";
 import { answerIoctl } from "./ioctls.ts";
+import { Nodes } from "./nodes.ts";
 import { ReadAhead } from "./read_ahead.ts";
+import type { Upkeep } from "./upkeep.ts";
+import { isOffered, startsWith, type XattrOptions } from "./xattr_names.ts";
 
-const FUSE_ROOT_ID = 1;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const TRUSTED = new TextEncoder().encode("trusted.");
-const USER = new TextEncoder().encode("user.");
 
 /** What the mount options say to the server. */
-export interface ServerOptions {
+export interface ServerOptions extends XattrOptions {
   readonly timeouts: Timeouts;
   /** Count the file system's own structures as space in statfs. */
   readonly minixdf: boolean;
-  /** Hand out POSIX ACLs. */
-  readonly acl: boolean;
-  /** Hand out attributes of the namespace `user`. */
-  readonly userXattr: boolean;
   /** Everybody may do everything: the one who mounts is shown as root. */
   readonly fakeroot: boolean;
   /** The kernel checks permissions (default_permissions), so that the server need not. */
   readonly kernelChecksPermissions: boolean;
+  readonly accessTimes: AccessTimeRule;
+  /** Times of access of directories as well. */
+  readonly directoryAccessTimes: boolean;
+  /** New files belong to the group of their directory. */
+  readonly groupOfDirectory: boolean;
+  /** Every change of a directory, or every change, is durable when it is answered. */
+  readonly dirsync: boolean;
+  readonly sync: boolean;
 }
 
 export class Ext4Server implements Handlers {
   readonly timeouts: Timeouts;
+  readonly changes: Ext4Changes | undefined;
   readonly #fs: FileSystem;
   readonly #options: ServerOptions;
+  readonly #upkeep: Upkeep | undefined;
+  readonly #nodes: Nodes;
   readonly #readAhead: ReadAhead;
+  readonly #accessTimes: AccessTimes;
   /** Whether opening can be left to the kernel: nobody has to be refused. */
   readonly #opensFreely: boolean;
 
-  constructor(fs: FileSystem, options: ServerOptions) {
+  /** @param upkeep given where the file system is open for writing */
+  constructor(fs: FileSystem, options: ServerOptions, upkeep?: Upkeep) {
     this.#fs = fs;
     this.#options = options;
+    this.#upkeep = upkeep;
     this.timeouts = options.timeouts;
+    this.#nodes = new Nodes(fs);
     this.#readAhead = new ReadAhead(fs);
+    const { accessTimes, directoryAccessTimes } = options;
+    this.#accessTimes = new AccessTimes(fs, accessTimes, directoryAccessTimes);
     const checks = !options.kernelChecksPermissions && !options.fakeroot;
     this.#opensFreely = !checks && !fs.superblock.features.has("encrypt");
+    this.changes = upkeep && new Ext4Changes(fs, this.#nodes, options, upkeep);
+  }
+
+  get refusal(): FsError | undefined {
+    return this.#upkeep?.refusal;
   }
 
   lookup(parent: number, name: Uint8Array, caller: Caller): Entry | undefined {
-    const dir = this.#inode(parent);
+    const dir = this.#nodes.inode(parent);
     // So the kernel finds the inode of a file handle again, of whatever type it is.
-    if (isDot(name)) return this.#entry(dir);
+    if (isDot(name)) return this.#nodes.entry(undefined, dir);
     this.#require(dir, X_OK, caller);
     const inode = namedInode(this.#fs, dir, name);
-    return inode === undefined ? undefined : this.#entry(inode);
+    if (inode !== undefined) return this.#nodes.entry(dir, inode);
+    // Not as absence, which the kernel would remember.
+    if (this.#nodes.hasVolatileNames(dir)) throw fail("ENOENT", "No such name");
+    return undefined;
   }
 
-  /** Nothing is held for the kernel: inodes are found by their numbers. */
-  forget(): void {}
+  remember(nodeId: number): void {
+    this.changes?.remember(nodeId);
+  }
+
+  /** Without writing nothing is held for the kernel: inodes are found by their numbers. */
+  forget(nodeId: number, count: number): void {
+    this.changes?.forget(nodeId, count);
+  }
 
   getattr(nodeId: number): Attributes {
-    return this.#attributes(this.#inode(nodeId));
+    return this.#nodes.attributes(this.#nodes.inode(nodeId));
   }
 
   access(nodeId: number, mask: number, caller: Caller): void {
-    this.#require(this.#inode(nodeId), mask, caller);
+    this.#require(this.#nodes.inode(nodeId), mask, caller);
   }
 
   readlink(nodeId: number): Uint8Array {
-    return readSymlink(this.#fs, this.#inode(nodeId));
+    const inode = this.#nodes.inode(nodeId);
+    const target = readSymlink(this.#fs, inode);
+    this.#accessTimes.note(inode);
+    return target;
   }
 
   open(nodeId: number, flags: number, caller: Caller): OpenReply | undefined {
     if (this.#opensFreely) return undefined;
-    const inode = this.#inode(nodeId);
+    const inode = this.#nodes.inode(nodeId);
     this.#require(inode, ACCESS_OF_OPEN[flags & O_ACCMODE], caller);
     if (inode.isEncrypted) throw fail("ENOKEY", "The file is encrypted", { ino: inode.ino });
     return { handle: 0, keepCache: true };
   }
 
   read(nodeId: number, position: number, length: number): readonly DataSource[] {
-    const inode = this.#inode(nodeId);
+    const inode = this.#nodes.inode(nodeId);
     const sources = fileSources(this.#fs, inode, position, length);
     this.#readAhead.beforeRead(inode, position, length, sources);
+    this.#accessTimes.note(inode);
     return sources;
   }
 
@@ -116,16 +145,18 @@ export class Ext4Server implements Handlers {
 
   opendir(nodeId: number, caller: Caller): OpenReply | undefined {
     if (this.#opensFreely) return undefined;
-    this.#require(this.#inode(nodeId), R_OK, caller);
+    this.#require(this.#nodes.inode(nodeId), R_OK, caller);
     return { handle: 0, keepCache: true, cacheReaddir: true };
   }
 
   releasedir(): void {}
 
   readdir(nodeId: number, position: number, add: (row: DirectoryRow) => boolean): void {
-    for (const row of readDirectory(this.#fs, this.#inode(nodeId), position)) {
-      if (!add(row)) return;
+    const dir = this.#nodes.inode(nodeId);
+    for (const row of readDirectory(this.#fs, dir, position)) {
+      if (!add(row)) break;
     }
+    this.#accessTimes.note(dir);
   }
 
   readdirplus(
@@ -133,15 +164,16 @@ export class Ext4Server implements Handlers {
     position: number,
     add: (row: DirectoryRow, entry: Entry | undefined) => boolean,
   ): void {
-    const dir = this.#inode(nodeId);
+    const dir = this.#nodes.inode(nodeId);
     let lastFile: Inode | undefined;
     for (const row of readDirectory(this.#fs, dir, position)) {
       const inode = this.#rowInode(dir, row);
-      if (!add(row, inode === undefined ? undefined : this.#entry(inode))) return;
+      if (!add(row, inode === undefined ? undefined : this.#nodes.entry(dir, inode))) break;
       if (inode === undefined) continue;
       this.#readAhead.listed(inode, lastFile);
       if (inode.isRegular) lastFile = inode;
     }
+    this.#accessTimes.note(dir);
   }
 
   statfs(): StatFs {
@@ -160,16 +192,16 @@ export class Ext4Server implements Handlers {
   }
 
   getxattr(nodeId: number, name: Uint8Array): Uint8Array | undefined {
-    if (!this.#offers(name)) {
+    if (!isOffered(name, this.#options)) {
       throw fail("EOPNOTSUPP", "Attributes of this kind are switched off for the mount");
     }
-    return getXattr(this.#fs, this.#inode(nodeId), name);
+    return getXattr(this.#fs, this.#nodes.inode(nodeId), name);
   }
 
   listxattr(nodeId: number, caller: Caller): Uint8Array {
     const isRoot = caller.uid === 0 || this.#options.fakeroot;
-    const names = listXattrNames(this.#fs, this.#inode(nodeId))
-      .filter((name) => this.#offers(name) && (isRoot || !startsWith(name, TRUSTED)));
+    const names = listXattrNames(this.#fs, this.#nodes.inode(nodeId))
+      .filter((name) => isOffered(name, this.#options) && (isRoot || !startsWith(name, TRUSTED)));
     const list = new Uint8Array(names.reduce((size, name) => size + name.length + 1, 0));
     let at = 0;
     for (const name of names) {
@@ -179,15 +211,20 @@ export class Ext4Server implements Handlers {
     return list;
   }
 
+  /**
+   * The kernel asks without having sent what it has in its writeback cache, where there may be data
+   * in what is a hole here. Told that there is no such request, it takes all of a file for data.
+   */
   lseek(nodeId: number, position: number, whence: number): number {
-    const inode = this.#inode(nodeId);
+    if (!this.#fs.isReadOnly) throw fail("ENOSYS", "Holes are not told of while files may change");
+    const inode = this.#nodes.inode(nodeId);
     if (whence === SEEK_DATA) return seekData(this.#fs, inode, position);
     if (whence === SEEK_HOLE) return seekHole(this.#fs, inode, position);
     throw fail("EINVAL", `Seek of kind ${whence}`, { ino: inode.ino });
   }
 
   bmap(nodeId: number, blockSize: number, block: number): number {
-    const inode = this.#inode(nodeId);
+    const inode = this.#nodes.inode(nodeId);
     if (!inode.isRegular || inode.hasInlineData || blockSize <= 0) return 0;
     const byte = block * blockSize;
     if (byte >= inode.size) return 0;
@@ -197,20 +234,28 @@ export class Ext4Server implements Handlers {
     return Math.floor((mapping.physicalBlock * this.#fs.blockSize + within) / blockSize);
   }
 
-  ioctl(nodeId: number, command: number, input: Uint8Array, outputSize: number): Uint8Array {
-    return answerIoctl(this.#fs, this.#inode(nodeId), command, input, outputSize);
+  ioctl(
+    nodeId: number,
+    command: number,
+    input: Uint8Array,
+    outputSize: number,
+    caller: Caller,
+  ): Uint8Array {
+    const inode = this.#nodes.inode(nodeId);
+    const answer = answerIoctl(this.#fs, inode, command, outputSize) ??
+      this.changes?.ioctl(inode, command, input, caller);
+    if (answer === undefined) {
+      throw fail("ENOTTY", `Unknown ioctl 0x${command.toString(16)}`, { ino: inode.ino });
+    }
+    return answer;
   }
 
-  #inode(nodeId: number): Inode {
-    return this.#fs.inode(nodeId === FUSE_ROOT_ID ? EXT4_ROOT_INO : nodeId);
+  destroy(): void {
+    this.#upkeep?.finish();
   }
 
-  #entry(inode: Inode): Entry {
-    return {
-      nodeId: inode.ino === EXT4_ROOT_INO ? FUSE_ROOT_ID : inode.ino,
-      generation: inode.generation,
-      attributes: this.#attributes(inode),
-    };
+  failed(error: FsError): void {
+    this.#upkeep?.damage.met(error);
   }
 
   /** The inode of a row; undefined for the dot names and for what can't be read: stat will tell. */
@@ -225,43 +270,14 @@ export class Ext4Server implements Handlers {
     }
   }
 
-  #attributes(inode: Inode): Attributes {
-    const { blockSize } = this.#fs;
-    const { major, minor } = inode.rdev;
-    const size = visibleSize(this.#fs, inode);
-    // Inline data take no block; programs that copy files must not take them for a hole.
-    const inlineBlocks = inode.hasInlineData && inode.isRegular ? Math.ceil(size / 512) : 0;
-    return {
-      ino: inode.ino,
-      mode: inode.mode,
-      nlink: inode.linksCount,
-      uid: inode.uid,
-      gid: inode.gid,
-      rdev: makeDevice(major, minor),
-      size,
-      blksize: blockSize,
-      blocks: inode.blocks512(blockSize) + inlineBlocks,
-      atime: inode.atime,
-      mtime: inode.mtime,
-      ctime: inode.ctime,
-      btime: inode.crtime,
-    };
-  }
-
   #require(inode: Inode, mask: number, caller: Caller): void {
     if (this.#options.kernelChecksPermissions || this.#options.fakeroot) return;
     if (!permits(this.#fs, inode, mask, caller, this.#options.acl)) {
       throw fail("EACCES", "Permission denied", { ino: inode.ino });
     }
   }
-
-  #offers(name: Uint8Array): boolean {
-    if (startsWith(name, USER)) return this.#options.userXattr;
-    return this.#options.acl || !startsWith(name, ACL);
-  }
 }
 
-const ACL = new TextEncoder().encode("system.posix_acl_");
 const X_OK = 1;
 const W_OK = 2;
 const R_OK = 4;
@@ -269,16 +285,6 @@ const O_ACCMODE = 3;
 /** O_RDONLY, O_WRONLY, O_RDWR, and 3, which asks for both as well. */
 const ACCESS_OF_OPEN = [R_OK, W_OK, R_OK | W_OK, R_OK | W_OK];
 
-/** The size of an encrypted link is that of the target as it is shown, so that readlink(1) fits. */
-function visibleSize(fs: FileSystem, inode: Inode): number {
-  if (!inode.isSymlink || !inode.isEncrypted) return inode.size;
-  return readSymlink(fs, inode).length;
-}
-
 function isDot(name: Uint8Array): boolean {
   return name.length === 1 && name[0] === 0x2e;
-}
-
-function startsWith(name: Uint8Array, prefix: Uint8Array): boolean {
-  return name.length >= prefix.length && prefix.every((byte, index) => name[index] === byte);
 }

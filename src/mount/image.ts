@@ -29,12 +29,20 @@ export function openImage(path: string, options: ImageOptions): Device {
   });
 }
 
+/** Opens what holds the journal of a mount. Throws FsError. */
+export function openJournalDevice(path: string, readOnly: boolean): Device {
+  return withImage(path, () => {
+    const isBlockDevice = requireMedium(path).isBlockDevice === true;
+    const device = openPart(path, undefined, readOnly, {}, isBlockDevice && !readOnly);
+    if (readOnly || isBlockDevice || tryLock(device.fd, "exclusive")) return device;
+    device.close();
+    throw fail("EBUSY", "another server uses it as a journal");
+  });
+}
+
 /** What a mount wants of its image. */
 export interface MountAccess {
-  /** The user wants to write, sooner or later. */
   readonly wantsWriting: boolean;
-  /** The server can write. */
-  readonly canWrite: boolean;
   /** The kernel will claim the block device itself (fuseblk). */
   readonly claimedByKernel: boolean;
 }
@@ -163,7 +171,7 @@ function openForMount(
   access: MountAccess,
   log: Log,
 ): FileDevice {
-  if (access.wantsWriting && access.canWrite) {
+  if (access.wantsWriting) {
     try {
       const exclusive = isBlockDevice && !access.claimedByKernel;
       return openPart(path, part, false, options, exclusive);

@@ -1,5 +1,5 @@
 /**
- * The ioctls of lsattr(1), tune2fs(8) and the like. FUSE carries exactly the bytes that a command's
+ * The ioctls of lsattr(1), tune2fs(8) and the like, which read. FUSE carries exactly the bytes that a command's
  * number announces, so commands whose structures have open ends (FIEMAP) never get here.
  */
 
@@ -16,7 +16,6 @@ import { Ext4SuperBlock } from "../disk/superblock.ts";
 import { struct, u32 } from "../disk/struct.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
 import type { Inode } from "../ext4/inode.ts";
-import { fail } from "../sys/fs_error.ts";
 
 /** Flags that user space may see (EXT4_FL_USER_VISIBLE). */
 const VISIBLE_FLAGS = 0x725bdfff;
@@ -30,10 +29,10 @@ const FS_IOC_FSGETXATTR = 0x801c581f;
 const FS_IOC_GETFSLABEL = 0x81009431;
 const FS_IOC_GETFSUUID = 0x80111500;
 
-const FSLABEL_MAX = 256;
+export const FSLABEL_MAX = 256;
 
 /** struct fsxattr of linux/fs.h */
-const Fsxattr = struct("fsxattr", 28, {
+export const Fsxattr = struct("fsxattr", 28, {
   fsx_xflags: u32,
   fsx_extsize: u32,
   fsx_nextents: u32,
@@ -44,7 +43,7 @@ const Fsxattr = struct("fsxattr", 28, {
 });
 
 /** FS_XFLAG_* for the inode flags that have one. */
-const XFLAGS: readonly (readonly [number, number])[] = [
+export const XFLAGS: readonly (readonly [number, number])[] = [
   [EXT4_IMMUTABLE_FL, 0x00000008],
   [EXT4_APPEND_FL, 0x00000010],
   [EXT4_SYNC_FL, 0x00000020],
@@ -68,22 +67,17 @@ const ANSWERS = new Map<number, Answer>([
   [FS_IOC_GETFSUUID, (fs) => Uint8Array.of(fs.superblock.uuid.length, ...fs.superblock.uuid)],
 ]);
 
-/** The bytes for the caller. Throws ENOTTY for a command that is not known. */
+/** The bytes for the caller, or undefined for a command that is not one of these. */
 export function answerIoctl(
   fs: FileSystem,
   inode: Inode,
   command: number,
-  _input: Uint8Array,
   outputSize: number,
-): Uint8Array {
-  const answer = ANSWERS.get(command);
-  if (answer === undefined) {
-    throw fail("ENOTTY", `Unknown ioctl 0x${command.toString(16)}`, { ino: inode.ino });
-  }
-  return answer(fs, inode).subarray(0, outputSize);
+): Uint8Array | undefined {
+  return ANSWERS.get(command)?.(fs, inode).subarray(0, outputSize);
 }
 
-function visibleFlags(inode: Inode): number {
+export function visibleFlags(inode: Inode): number {
   const visible = inode.flags & VISIBLE_FLAGS;
   return (inode.isRegular ? visible & ~EXT4_PROJINHERIT_FL : visible) >>> 0;
 }

@@ -1,17 +1,20 @@
 /** A mount from its beginning to its end: a file system, a FUSE session, and the loop between. */
 
 import type { Device } from "../block/device.ts";
-import { concerns } from "../ext4/concerns.ts";
-import { FileSystem } from "../ext4/filesystem.ts";
+import type { FileSystem } from "../ext4/filesystem.ts";
 import { openLibfuse } from "../fuse/library.ts";
 import { Session } from "../fuse/session.ts";
+import { FsError } from "../sys/fs_error.ts";
 import type { Log } from "../sys/log.ts";
+import { panicError } from "./damage.ts";
 import { Ext4Server } from "./ext4_server.ts";
-import { cannotOpen } from "./image.ts";
+import { flushKernel } from "./flush_kernel.ts";
 import { joinOptions, kernelChecksPermissions, libfuseOptions } from "./libfuse_options.ts";
-import { handshake, serve } from "./loop.ts";
+import { handshake, type RequestSource, serve } from "./loop.ts";
+import { openFileSystem } from "./open_file_system.ts";
 import type { MountSettings } from "./options.ts";
 import { raiseReadAhead } from "./read_ahead_size.ts";
+import { Upkeep } from "./upkeep.ts";
 
 /** Names and attributes change only through the server: the kernel may keep them for a day. */
 const TIMEOUT_SECONDS = 86400;
@@ -32,14 +35,55 @@ export interface Mount {
 }
 
 /**
- * Mounts and serves until the mount is gone. Throws FsError when the device holds no file system
- * that can be mounted, or when the kernel or libfuse refuse the mount.
+ * Mounts and serves until the mount is gone and everything is written. Throws FsError when the
+ * device holds no file system that can be mounted, when the kernel or libfuse refuse the mount,
+ * when not everything could be written at the end, and after a panic.
  */
-export function mountAndServe(mount: Mount): void {
+export async function mountAndServe(mount: Mount): Promise<void> {
   const { settings, log, source } = mount;
   const fs = openFileSystem(mount);
-  for (const concern of concerns(fs)) log.warn(`${source}: ${concern}`);
-  const server = new Ext4Server(fs, {
+  const upkeep = fs.isReadOnly ? undefined : new Upkeep(fs, settings.errors, log);
+  try {
+    await serveFileSystem(mount, fs, upkeep);
+  } catch (error) {
+    // Without a mount nobody changed anything, but the device is marked as in use.
+    finishAfter(error, upkeep, log);
+    throw error;
+  }
+  upkeep?.finish();
+  log.debug(`${source}: unmounted from ${mount.mountpoint}`);
+}
+
+async function serveFileSystem(
+  mount: Mount,
+  fs: FileSystem,
+  upkeep: Upkeep | undefined,
+): Promise<void> {
+  const { settings, log, source, mountpoint } = mount;
+  const server = new Ext4Server(fs, serverOptions(settings), upkeep);
+  using session = new Session(openLibfuse(settings.libfuse), server, {
+    mountOptions: joinOptions(libfuseOptions(settings, source, fs.isReadOnly, fs.blockSize)),
+    debug: settings.libfuseDebug,
+    posixAcl: settings.acl && kernelChecksPermissions(settings),
+  }, log);
+  session.mount(mountpoint);
+  handshake(session);
+  raiseReadAhead(mountpoint, log);
+  mount.ready();
+  if (upkeep === undefined) {
+    serve(session);
+    return;
+  }
+  serve(stoppedByPanic(session, upkeep), upkeep);
+  const { panic } = upkeep.damage;
+  if (panic !== undefined) throw panicError(fs, panic);
+  // After a signal the mount is still there, with what the kernel has not written yet.
+  await flushKernel(session, mountpoint, upkeep);
+  upkeep.finish();
+}
+
+function serverOptions(settings: MountSettings) {
+  return {
     timeouts: {
       entry: settings.entryTimeout ?? TIMEOUT_SECONDS,
       negativeEntry: settings.negativeTimeout ?? TIMEOUT_SECONDS,
@@ -50,32 +94,31 @@ export function mountAndServe(mount: Mount): void {
     userXattr: settings.userXattr,
     fakeroot: settings.fakeroot,
     kernelChecksPermissions: kernelChecksPermissions(settings),
-  });
-  const readOnly = true;
-  using session = new Session(openLibfuse(settings.libfuse), server, {
-    mountOptions: joinOptions(libfuseOptions(settings, source, readOnly, fs.blockSize)),
-    debug: settings.libfuseDebug,
-    posixAcl: settings.acl && kernelChecksPermissions(settings),
-  }, log);
-  session.mount(mount.mountpoint);
-  handshake(session);
-  raiseReadAhead(mount.mountpoint, log);
-  mount.ready();
-  serve(session);
-  log.debug(`${source}: unmounted from ${mount.mountpoint}`);
+    accessTimes: settings.accessTimes,
+    directoryAccessTimes: settings.directoryAccessTimes,
+    groupOfDirectory: settings.groupOfDirectory,
+    dirsync: settings.dirsync,
+    sync: settings.sync,
+  };
 }
 
-/** Throws ImageError: whoever mounts tells a bad image from a mount that fails. */
-function openFileSystem({ device, externalJournal, settings, log, source }: Mount): FileSystem {
+/** The session, which is over, too, once damage is to end the server. */
+function stoppedByPanic(session: Session, upkeep: Upkeep): RequestSource {
+  return {
+    get exited() {
+      return session.exited || upkeep.damage.panic !== undefined;
+    },
+    fd: session.fd,
+    receive: () => session.receive(),
+    process: () => session.process(),
+  };
+}
+
+/** The error that comes first is the one to be thrown. */
+function finishAfter(first: unknown, upkeep: Upkeep | undefined, log: Log): void {
   try {
-    return FileSystem.open(device, {
-      log,
-      superblockBlock: settings.superblockBlock,
-      norecovery: settings.norecovery,
-      externalJournal,
-      cacheBytes: settings.cacheBytes,
-    });
+    upkeep?.finish();
   } catch (error) {
-    throw cannotOpen(source, error);
+    if (error !== first && error instanceof FsError) log.error(error.message);
   }
 }

@@ -17,7 +17,10 @@ export type Requirement =
   | "strace"
   | "images"
   | "sfdisk"
-  | "acl";
+  | "acl"
+  | "python3"
+  | "clang"
+  | "make";
 
 /** For each piece: whether it is there, and how to call it. */
 const PIECES: Record<Requirement, { readonly words: string; readonly found: () => boolean }> = {
@@ -35,6 +38,9 @@ const PIECES: Record<Requirement, { readonly words: string; readonly found: () =
   strace: { words: "strace", found: () => inPath("strace") },
   sfdisk: { words: "sfdisk", found: () => inPath("sfdisk") },
   acl: { words: "setfacl and getfattr", found: () => inPath("setfacl") && inPath("getfattr") },
+  clang: { words: "clang", found: () => inPath("clang") },
+  make: { words: "make and gcc-12", found: () => inPath("make") && inPath("gcc-12") },
+  python3: { words: "python3", found: () => inPath("python3") },
   images: { words: "the images of e2fsprogs", found: () => exists(E2FSPROGS_IMAGES) },
 };
 

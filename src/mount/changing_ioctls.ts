@@ -1,0 +1,128 @@
+/**
+ * The ioctls of chattr(1), fstrim(8), e2label(8) and the like, which change something. As with the
+ * others, FUSE carries the bytes that a command's number announces. The kernel has checked who asks
+ * only for those that it knows itself, the flags.
+ */
+
+import { struct, u64 } from "../disk/struct.ts";
+import { Ext4SuperBlock } from "../disk/superblock.ts";
+import type { FileSystem } from "../ext4/filesystem.ts";
+import type { Inode } from "../ext4/inode.ts";
+import { setInodeFlags, setProject, setVersion } from "../ext4/inode_flags.ts";
+import { setLabel } from "../ext4/label.ts";
+import { trim } from "../ext4/trim.ts";
+import type { Caller } from "../fuse/handlers.ts";
+import { fail } from "../sys/fs_error.ts";
+import { FSLABEL_MAX, Fsxattr, visibleFlags, XFLAGS } from "./ioctls.ts";
+import type { Upkeep } from "./upkeep.ts";
+
+const FS_IOC_SETFLAGS = 0x40086602;
+const FS_IOC32_SETFLAGS = 0x40046602;
+const FS_IOC_SETVERSION = 0x40087602;
+const FS_IOC32_SETVERSION = 0x40047602;
+const EXT4_IOC_SETVERSION = 0x40086604;
+const FS_IOC_FSSETXATTR = 0x401c5820;
+const FS_IOC_SETFSLABEL = 0x41009432;
+const FITRIM = 0xc0185879;
+const FS_IOC_SHUTDOWN = 0x8004587d;
+
+/** The file has attributes: what GETXATTR of other file systems may say, and nothing to set. */
+const FS_XFLAG_HASATTR = 0x80000000;
+
+/** What a command works with. */
+export interface IoctlCall {
+  readonly fs: FileSystem;
+  readonly inode: Inode;
+  /** The argument, as long as the command's number says. */
+  readonly input: Uint8Array;
+  readonly caller: Caller;
+  readonly isRoot: boolean;
+  readonly upkeep: Upkeep;
+}
+
+type Change = (call: IoctlCall) => Uint8Array | void;
+
+/** struct fstrim_range of linux/fs.h */
+const FstrimRange = struct("fstrim_range", 24, { start: u64, len: u64, minlen: u64 });
+
+const CHANGES = new Map<number, Change>([
+  [FS_IOC_SETFLAGS, (call) => setInodeFlags(call.fs, call.inode, number(call))],
+  [FS_IOC32_SETFLAGS, (call) => setInodeFlags(call.fs, call.inode, number(call))],
+  [FS_IOC_FSSETXATTR, setFsxattr],
+  [FS_IOC_SETVERSION, changeVersion],
+  [FS_IOC32_SETVERSION, changeVersion],
+  [EXT4_IOC_SETVERSION, changeVersion],
+  [FS_IOC_SETFSLABEL, changeLabel],
+  [FITRIM, discardFree],
+  [FS_IOC_SHUTDOWN, (call) => {
+    requireRoot(call);
+    // The command's number says that it has no argument: the flags about the log stay behind.
+    call.upkeep.shutDown();
+  }],
+]);
+
+/** Does it; the bytes for the caller, or undefined for a command that is not known. */
+export function changeByIoctl(command: number, call: IoctlCall): Uint8Array | undefined {
+  const change = CHANGES.get(command);
+  if (change === undefined) return undefined;
+  return change(call) ?? new Uint8Array();
+}
+
+/** Flags that have no FS_XFLAG_* stay as they are. */
+function setFsxattr({ fs, inode, input }: IoctlCall): void {
+  const view = viewOf(input, Fsxattr.byteLength);
+  const asked = Fsxattr.fsx_xflags.get(view, 0);
+  const known = XFLAGS.reduce((all, [, xflag]) => all | xflag, 0);
+  if ((asked & ~(known | FS_XFLAG_HASATTR)) !== 0) {
+    throw fail("EOPNOTSUPP", `Unknown flags 0x${asked.toString(16)}`, { ino: inode.ino });
+  }
+  const flags = XFLAGS.reduce(
+    (all, [flag, xflag]) => (asked & xflag) === 0 ? all & ~flag : all | flag,
+    visibleFlags(inode),
+  );
+  const project = Fsxattr.fsx_projid.get(view, 0);
+  if (project !== inode.projectId) setProject(fs, inode, project);
+  if (flags >>> 0 !== visibleFlags(inode)) setInodeFlags(fs, inode, flags >>> 0);
+}
+
+function changeVersion(call: IoctlCall): void {
+  const { fs, inode, caller, isRoot } = call;
+  if (!isRoot && caller.uid !== inode.uid) throw fail("EPERM", "The file is somebody else's");
+  setVersion(fs, inode, number(call));
+}
+
+function changeLabel(call: IoctlCall): void {
+  requireRoot(call);
+  const { byteLength } = viewOf(call.input, FSLABEL_MAX);
+  const end = call.input.subarray(0, byteLength).indexOf(0);
+  const label = call.input.subarray(0, end < 0 ? byteLength : end);
+  if (label.length > Ext4SuperBlock.s_volume_name.size) {
+    throw fail("EINVAL", `A label of ${label.length} bytes`);
+  }
+  setLabel(call.fs, label);
+}
+
+function discardFree(call: IoctlCall): Uint8Array {
+  requireRoot(call);
+  const view = viewOf(call.input, FstrimRange.byteLength);
+  const start = FstrimRange.start.get(view, 0);
+  const minimum = FstrimRange.minlen.get(view, 0);
+  const done = trim(call.fs, start, FstrimRange.len.get(view, 0), minimum);
+  const answer = call.input.slice();
+  FstrimRange.len.set(viewOf(answer, FstrimRange.byteLength), 0, done);
+  return answer;
+}
+
+/** The kernel reads only four of a long's eight bytes. */
+function number({ input }: IoctlCall): number {
+  return viewOf(input, 4).getUint32(0, true);
+}
+
+function viewOf(input: Uint8Array, least: number): DataView {
+  if (input.length < least) throw fail("EINVAL", `An ioctl with only ${input.length} bytes`);
+  return new DataView(input.buffer, input.byteOffset, input.length);
+}
+
+function requireRoot({ isRoot }: IoctlCall): void {
+  if (!isRoot) throw fail("EPERM", "Only root may do that");
+}

@@ -1,0 +1,333 @@
+/**
+ * Answers FUSE requests that change an ext4 file system: every method translates, leaves the work
+ * to src/ext4, and sees to what belongs to a mount: who owns new files, which files live on
+ * without a name, and what has to be durable at once.
+ */
+
+import { EXT4_DIRSYNC_FL, EXT4_SYNC_FL } from "../disk/inode.ts";
+import { setAttributes } from "../ext4/attributes.ts";
+import { copyRange } from "../ext4/copy_range.ts";
+import { evict } from "../ext4/evict.ts";
+import { fallocate } from "../ext4/fallocate.ts";
+import type { FileSystem } from "../ext4/filesystem.ts";
+import type { Inode, InodeTime } from "../ext4/inode.ts";
+import {
+  link,
+  makeDirectory,
+  makeNode,
+  makeSymlink,
+  makeTemporary,
+  removeDirectory,
+  unlink,
+} from "../ext4/namespace.ts";
+import { rename } from "../ext4/rename.ts";
+import { setSize } from "../ext4/truncate.ts";
+import { writeFile } from "../ext4/write.ts";
+import { removeXattr, setXattr } from "../ext4/xattr_write.ts";
+import type {
+  AttributeChange,
+  Attributes,
+  Caller,
+  ChangeHandlers,
+  Created,
+  Entry,
+  NewNode,
+  Timespec,
+  WriteManner,
+} from "../fuse/handlers.ts";
+import { fail, FsError } from "../sys/fs_error.ts";
+import { S_IFMT, S_IFREG, splitDevice } from "../sys/stat.ts";
+import { changeByIoctl } from "./changing_ioctls.ts";
+import { LookupCounts } from "./lookup_counts.ts";
+import type { Nodes } from "./nodes.ts";
+import type { Upkeep } from "./upkeep.ts";
+import { isAcl, isOffered, type XattrOptions } from "./xattr_names.ts";
+
+const S_ISUID = 0o4000;
+const S_ISGID = 0o2000;
+const S_IXGRP = 0o010;
+const PERMISSIONS = 0o7777;
+
+/** Of a longer copy the caller hears how far it got: other requests are waiting. */
+const MOST_COPIED = 64 << 20;
+
+/** What the mount options say about changes. */
+export interface ChangeOptions extends XattrOptions {
+  readonly fakeroot: boolean;
+  readonly groupOfDirectory: boolean;
+  readonly dirsync: boolean;
+  readonly sync: boolean;
+}
+
+export class Ext4Changes implements ChangeHandlers {
+  readonly #fs: FileSystem;
+  readonly #nodes: Nodes;
+  readonly #options: ChangeOptions;
+  readonly #upkeep: Upkeep;
+  readonly #lookups = new LookupCounts();
+
+  constructor(fs: FileSystem, nodes: Nodes, options: ChangeOptions, upkeep: Upkeep) {
+    this.#fs = fs;
+    this.#nodes = nodes;
+    this.#options = options;
+    this.#upkeep = upkeep;
+  }
+
+  /** The kernel has one more reference to a node. */
+  remember(nodeId: number): void {
+    this.#lookups.add(nodeId);
+  }
+
+  forget(nodeId: number, count: number): void {
+    if (this.#lookups.drop(nodeId, count)) this.#evictUnused(nodeId);
+  }
+
+  setattr(nodeId: number, change: AttributeChange, caller: Caller): Attributes {
+    const inode = this.#nodes.inode(nodeId);
+    this.#spaceFor(caller);
+    if (change.size !== undefined) setSize(this.#fs, inode, change.size);
+    const { uid, gid } = change;
+    const mode = change.mode === undefined
+      ? (change.killSetIds ? withoutSetIds(inode) : undefined)
+      : change.mode & PERMISSIONS;
+    const atime = this.#time(change.atime);
+    const mtime = this.#time(change.mtime);
+    const { ctime } = change;
+    const values = [mode, uid, gid, atime, mtime, ctime];
+    if (values.some((value) => value !== undefined)) {
+      setAttributes(this.#fs, inode, { mode, uid, gid, atime, mtime, ctime }, caller);
+    }
+    this.#syncFile(inode);
+    return this.#nodes.attributes(inode);
+  }
+
+  mknod(parent: number, name: Uint8Array, node: NewNode, rdev: number, caller: Caller): Entry {
+    const dir = this.#nodes.inode(parent);
+    const file = { ...this.#newFile(dir, node, caller), rdev: splitDevice(rdev) };
+    const inode = makeNode(this.#fs, dir, name, file);
+    this.#syncDirectory(dir);
+    return this.#nodes.entry(dir, inode);
+  }
+
+  mkdir(parent: number, name: Uint8Array, node: NewNode, caller: Caller): Entry {
+    const dir = this.#nodes.inode(parent);
+    const inode = makeDirectory(this.#fs, dir, name, this.#newFile(dir, node, caller));
+    this.#syncDirectory(dir);
+    return this.#nodes.entry(dir, inode);
+  }
+
+  symlink(parent: number, name: Uint8Array, target: Uint8Array, caller: Caller): Entry {
+    const dir = this.#nodes.inode(parent);
+    const inode = makeSymlink(this.#fs, dir, name, target, this.#owner(dir, caller));
+    this.#syncDirectory(dir);
+    return this.#nodes.entry(dir, inode);
+  }
+
+  create(parent: number, name: Uint8Array, node: NewNode, caller: Caller): Created {
+    const dir = this.#nodes.inode(parent);
+    const inode = makeNode(this.#fs, dir, name, this.#newFile(dir, asRegular(node), caller));
+    this.#syncDirectory(dir);
+    return { entry: this.#nodes.entry(dir, inode), open: { handle: 0, keepCache: true } };
+  }
+
+  tmpfile(parent: number, node: NewNode, caller: Caller): Created {
+    const dir = this.#nodes.inode(parent);
+    const inode = makeTemporary(this.#fs, dir, this.#newFile(dir, asRegular(node), caller));
+    return { entry: this.#nodes.entry(undefined, inode), open: { handle: 0, keepCache: true } };
+  }
+
+  link(nodeId: number, newParent: number, newName: Uint8Array, caller: Caller): Entry {
+    const inode = this.#nodes.inode(nodeId);
+    this.#spaceFor(caller);
+    const dir = this.#nodes.inode(newParent);
+    link(this.#fs, inode, dir, newName);
+    this.#syncDirectory(dir);
+    return this.#nodes.entry(dir, inode);
+  }
+
+  unlink(parent: number, name: Uint8Array): void {
+    const dir = this.#nodes.inode(parent);
+    this.#lostLink(unlink(this.#fs, dir, name));
+    this.#syncDirectory(dir);
+  }
+
+  rmdir(parent: number, name: Uint8Array): void {
+    const dir = this.#nodes.inode(parent);
+    this.#lostLink(removeDirectory(this.#fs, dir, name));
+    this.#syncDirectory(dir);
+  }
+
+  rename(
+    parent: number,
+    name: Uint8Array,
+    newParent: number,
+    newName: Uint8Array,
+    flags: number,
+    caller: Caller,
+  ): void {
+    const dir = this.#nodes.inode(parent);
+    const newDir = this.#nodes.inode(newParent);
+    const owner = this.#owner(dir, caller);
+    const replaced = rename(this.#fs, dir, name, newDir, newName, flags, owner);
+    if (replaced !== undefined) this.#lostLink(replaced);
+    this.#syncDirectory(dir, newDir);
+  }
+
+  write(
+    nodeId: number,
+    position: number,
+    bytes: Uint8Array<ArrayBuffer>,
+    { killSetIds, isFromCache }: WriteManner,
+    caller: Caller,
+  ): boolean {
+    const inode = this.#nodes.inode(nodeId);
+    // Whoever wrote into the cache is not known by now; most likely it was the owner.
+    this.#spaceFor(isFromCache ? inode : caller);
+    writeFile(this.#fs, inode, position, bytes);
+    const mode = killSetIds ? withoutSetIds(inode) : undefined;
+    if (mode !== undefined) setAttributes(this.#fs, inode, { mode }, ROOT);
+    this.#syncFile(inode);
+    return mode !== undefined;
+  }
+
+  fallocate(
+    nodeId: number,
+    mode: number,
+    position: number,
+    length: number,
+    caller: Caller,
+  ): void {
+    const inode = this.#nodes.inode(nodeId);
+    this.#spaceFor(caller);
+    fallocate(this.#fs, inode, mode, position, length);
+    this.#syncFile(inode);
+  }
+
+  copyFileRange(
+    nodeId: number,
+    position: number,
+    toNodeId: number,
+    toPosition: number,
+    length: number,
+    caller: Caller,
+  ): number {
+    this.#spaceFor(caller);
+    const from = this.#nodes.inode(nodeId);
+    const to = this.#nodes.inode(toNodeId);
+    const most = Math.min(length, MOST_COPIED);
+    const copied = copyRange(this.#fs, from, position, to, toPosition, most);
+    this.#syncFile(to);
+    return copied;
+  }
+
+  setxattr(
+    nodeId: number,
+    name: Uint8Array,
+    value: Uint8Array,
+    { flags, killSetGid }: { readonly flags: number; readonly killSetGid: boolean },
+    caller: Caller,
+  ): void {
+    this.#spaceFor(caller);
+    this.#requireOffered(name);
+    const inode = this.#nodes.inode(nodeId);
+    setXattr(this.#fs, inode, name, value, flags);
+    if (killSetGid && isAcl(name) && (inode.mode & S_ISGID) !== 0) {
+      setAttributes(this.#fs, inode, { mode: inode.mode & PERMISSIONS & ~S_ISGID }, ROOT);
+    }
+    this.#syncFile(inode);
+  }
+
+  removexattr(nodeId: number, name: Uint8Array): void {
+    this.#requireOffered(name);
+    const inode = this.#nodes.inode(nodeId);
+    removeXattr(this.#fs, inode, name);
+    this.#syncFile(inode);
+  }
+
+  /** The bytes for the caller, or undefined for a command that is not known. */
+  ioctl(
+    inode: Inode,
+    command: number,
+    input: Uint8Array,
+    caller: Caller,
+  ): Uint8Array | undefined {
+    const isRoot = caller.uid === 0 || this.#options.fakeroot;
+    const call = { fs: this.#fs, inode, input, caller, isRoot, upkeep: this.#upkeep };
+    const answer = changeByIoctl(command, call);
+    if (answer !== undefined) this.#syncFile(inode);
+    return answer;
+  }
+
+  commit(): void {
+    this.#upkeep.commit();
+  }
+
+  #newFile(dir: Inode, { mode, umask }: NewNode, caller: Caller) {
+    return { mode, umask, ...this.#owner(dir, caller) };
+  }
+
+  /** Some of the space is reserved for root: whose request is it? */
+  #spaceFor(user: { readonly uid: number; readonly gid: number }): void {
+    this.#fs.writing.blocks.user = this.#options.fakeroot ? ROOT : user;
+  }
+
+  /** Who gets the file that is about to be made. */
+  #owner(dir: Inode, caller: Caller): { readonly uid: number; readonly gid: number } {
+    this.#spaceFor(caller);
+    const { uid, gid } = this.#options.fakeroot ? ROOT : caller;
+    return { uid, gid: this.#options.groupOfDirectory ? dir.gid : gid };
+  }
+
+  #time(time: Timespec | "now" | undefined): InodeTime | undefined {
+    return time === "now" ? this.#fs.writing.now() : time;
+  }
+
+  #requireOffered(name: Uint8Array): void {
+    if (isOffered(name, this.#options)) return;
+    throw fail("EOPNOTSUPP", "Attributes of this kind are switched off for the mount");
+  }
+
+  /** A name is gone. Without a reference of the kernel nobody can have the file open. */
+  #lostLink(inode: Inode): void {
+    const nodeId = this.#nodes.id(inode);
+    if (!this.#lookups.isKnown(nodeId)) this.#evictUnused(nodeId);
+  }
+
+  /** Nobody waits for what this does: its errors go into the log. */
+  #evictUnused(nodeId: number): void {
+    const { unlinkedInodes, writing } = this.#fs;
+    if (!unlinkedInodes.has(nodeId) || writing.transactions.failure !== undefined) return;
+    try {
+      evict(this.#fs, this.#nodes.inode(nodeId));
+    } catch (error) {
+      if (!(error instanceof FsError)) throw error;
+      this.#fs.report(error);
+    }
+  }
+
+  #syncFile(inode: Inode): void {
+    if (this.#options.sync || inode.hasFlag(EXT4_SYNC_FL)) this.#upkeep.commit();
+  }
+
+  #syncDirectory(...directories: readonly Inode[]): void {
+    const { sync, dirsync } = this.#options;
+    const asks = (dir: Inode) => dir.hasFlag(EXT4_SYNC_FL | EXT4_DIRSYNC_FL);
+    if (sync || dirsync || directories.some(asks)) this.#upkeep.commit();
+  }
+}
+
+const ROOT = { uid: 0, gid: 0, pid: 0 };
+
+function asRegular(node: NewNode): NewNode {
+  return { ...node, mode: S_IFREG | (node.mode & ~S_IFMT) };
+}
+
+/**
+ * The permissions without set-user-ID and set-group-ID, where that makes a difference. A
+ * set-group-ID bit without execute permission of the group is not one: it stood for mandatory locks.
+ */
+function withoutSetIds(inode: Inode): number | undefined {
+  if (inode.isDirectory) return undefined;
+  const kills = S_ISUID | ((inode.mode & S_IXGRP) !== 0 ? S_ISGID : 0);
+  return (inode.mode & kills) === 0 ? undefined : inode.mode & PERMISSIONS & ~kills;
+}

@@ -1,0 +1,95 @@
+/** Opening the file system of a mount: for writing where that is asked for and safe. */
+
+import type { Device } from "../block/device.ts";
+import { concerns } from "../ext4/concerns.ts";
+import { EXT4_ERROR_FS, Ext4SuperBlock as Sb } from "../disk/superblock.ts";
+import { cleanOrphans } from "../ext4/orphans_write.ts";
+import { FileSystem, type OpenOptions } from "../ext4/filesystem.ts";
+import { findSuperblock } from "../ext4/superblock_search.ts";
+import type { WriteOptions } from "../ext4/writing.ts";
+import { Errno } from "../sys/errno.ts";
+import { FsError } from "../sys/fs_error.ts";
+import { fileTime } from "../sys/libc.ts";
+import type { Log } from "../sys/log.ts";
+import { cannotOpen } from "./image.ts";
+import type { MountSettings } from "./options.ts";
+
+export interface OpenRequest {
+  readonly device: Device;
+  readonly externalJournal?: Device;
+  readonly source: string;
+  /** Where it is going to be mounted. */
+  readonly mountpoint: string;
+  readonly settings: MountSettings;
+  readonly log: Log;
+}
+
+/** Throws ImageError: whoever mounts tells a bad image from a mount that fails. */
+export function openFileSystem(request: OpenRequest): FileSystem {
+  const { device, source, settings, log } = request;
+  const options: OpenOptions = {
+    log,
+    superblockBlock: settings.superblockBlock,
+    norecovery: settings.norecovery,
+    externalJournal: request.externalJournal,
+    cacheBytes: settings.cacheBytes,
+  };
+  try {
+    if (settings.readOnly || device.readOnly) return openForReading(request, options);
+    const obstacle = findObstacle(request);
+    if (obstacle === undefined) return openForWriting(request, options);
+    log.warn(`mounting ${source} read-only: ${obstacle}`);
+    return openForReading(request, options);
+  } catch (error) {
+    throw cannotOpen(source, error);
+  }
+}
+
+/** Why a mount that could be writable is not, or undefined. */
+function findObstacle({ device, settings, log }: OpenRequest): string | undefined {
+  if (settings.superblockBlock !== undefined) return "a backup superblock is for reading only";
+  const { superblock } = findSuperblock(device, undefined, log);
+  const hasErrors = (Sb.s_state.get(superblock.view, 0) & EXT4_ERROR_FS) !== 0;
+  if (hasErrors && settings.errors !== "continue") {
+    return "errors were found in it before: e2fsck should check it " +
+      "(with errors=continue it is writable all the same)";
+  }
+  return undefined;
+}
+
+function openForReading({ device, source, log }: OpenRequest, options: OpenOptions): FileSystem {
+  const fs = FileSystem.open(device, options);
+  for (const concern of concerns(fs)) log.warn(`${source}: ${concern}`);
+  return fs;
+}
+
+function openForWriting(request: OpenRequest, options: OpenOptions): FileSystem {
+  const { device, source, log } = request;
+  let fs: FileSystem;
+  try {
+    fs = FileSystem.open(device, { ...options, write: writeOptions(request) });
+  } catch (error) {
+    if (!(error instanceof FsError) || error.errno !== Errno.EROFS) throw error;
+    log.warn(`mounting ${source} read-only: ${error.message}`);
+    return openForReading(request, options);
+  }
+  if (!fs.writing.parts.wasValid && !fs.superblock.features.has("has_journal")) {
+    log.warn(`${source}: it was not unmounted cleanly and has no journal: e2fsck should check it`);
+  }
+  const cleaned = cleanOrphans(fs);
+  if (cleaned > 0) log.info(`${source}: ${cleaned} deleted or cut files cleaned up`);
+  return fs;
+}
+
+function writeOptions({ settings, mountpoint }: OpenRequest): WriteOptions {
+  const random = new Uint32Array(1);
+  return {
+    now: fileTime,
+    monotonic: () => performance.now(),
+    commitInterval: settings.commitSeconds * 1000,
+    barrier: settings.barrier,
+    mountpoint,
+    hostName: Deno.hostname(),
+    random: () => crypto.getRandomValues(random)[0],
+  };
+}
