@@ -15,6 +15,7 @@ import type { Log } from "../sys/log.ts";
 import { GroupDescriptors } from "./groups.ts";
 import type { Inode } from "./inode.ts";
 import { InodeTable } from "./inode_table.ts";
+import { cleanOrphans } from "./orphan_cleanup.ts";
 import { recoverInMemory } from "./recovery.ts";
 import {
   claimForWriting,
@@ -28,6 +29,8 @@ import { findSuperblock } from "./superblock_search.ts";
 import { type WriteOptions, Writing } from "./writing.ts";
 
 const DEFAULT_CACHE_BYTES = 32 * 2 ** 20;
+/** Errors kept until somebody listens. */
+const MAX_UNTOLD = 100;
 
 export interface OpenOptions {
   readonly log: Log;
@@ -56,6 +59,8 @@ export class FileSystem {
   readonly log: Log;
   readonly #inodes: InodeTable;
   #writing: Writing | undefined;
+  #onReport: ((error: FsError) => void) | undefined;
+  readonly #untold: FsError[] = [];
 
   private constructor(
     device: Device,
@@ -87,8 +92,8 @@ export class FileSystem {
    * features unknown here, EUCLEAN or EBADMSG where it is damaged.
    *
    * For reading, a dirty journal is replayed in memory, and nothing is written to the device. For
-   * writing it is replayed onto the device; throws EROFS where the file system can be read, but
-   * not written, and EBUSY where another host has it.
+   * writing it is replayed onto the device, and orphans are cleaned up; throws EROFS where the
+   * file system can be read, but not written, and EBUSY where another host has it.
    */
   static open(device: Device, options: OpenOptions): FileSystem {
     const { superblock, block } = findSuperblock(device, options.superblockBlock, options.log);
@@ -190,12 +195,19 @@ export class FileSystem {
     }
   }
 
-  /** Told of every error that is reported; it may come in the middle of an operation. */
-  onReport: ((error: FsError) => void) | undefined;
+  /**
+   * Who is told of every error that is reported; it may come in the middle of an operation. What
+   * was reported while the file system was opened is told at once.
+   */
+  set onReport(listener: (error: FsError) => void) {
+    this.#onReport = listener;
+    for (const error of this.#untold.splice(0)) listener(error);
+  }
 
   /** Puts an error into the log, once, when the caller goes on without what it concerns. */
   report(error: FsError): void {
-    this.onReport?.(error);
+    if (this.#onReport !== undefined) this.#onReport(error);
+    else if (this.#untold.length < MAX_UNTOLD) this.#untold.push(error);
     if (error.logged) return;
     error.logged = true;
     this.log.error(`${this.device.name}: ${error.message}`);
@@ -219,6 +231,7 @@ export class FileSystem {
       const fs = isOutdated ? this.#reopened(this.device, options) : this;
       fs.#checkRoot();
       fs.#writing = startWriting(fs, write, options.externalJournal, protection);
+      cleanOrphans(fs);
       return fs;
     } catch (error) {
       protection?.release();

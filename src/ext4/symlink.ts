@@ -26,7 +26,7 @@ export function readSymlink(fs: FileSystem, inode: Inode): Uint8Array<ArrayBuffe
 function storedTarget(fs: FileSystem, inode: Inode): Uint8Array<ArrayBuffer> {
   const { size } = inode;
   if (inode.hasInlineData) return readInlineData(inode);
-  if (isFast(fs, inode)) {
+  if (isFastSymlink(fs, inode)) {
     if (size >= I_BLOCK_SIZE) {
       throw corrupt(`symbolic link: ${size} bytes in the inode`, { ino: inode.ino });
     }
@@ -39,7 +39,7 @@ function storedTarget(fs: FileSystem, inode: Inode): Uint8Array<ArrayBuffer> {
 }
 
 /** A fast link has no blocks but, perhaps, one of attributes. */
-function isFast(fs: FileSystem, inode: Inode): boolean {
+export function isFastSymlink(fs: FileSystem, inode: Inode): boolean {
   if (inode.hasFlag(EXT4_EA_INODE_FL)) return inode.size < I_BLOCK_SIZE;
   const clusterSize = fs.blockSize * fs.superblock.clusterRatio;
   const forAttributes = inode.fileAcl === 0 ? 0 : clusterSize / 512;

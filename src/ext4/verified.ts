@@ -10,6 +10,8 @@ export const Kind = {
   INDEX_NODE: 9,
   XATTR_BLOCK: 10,
   BITMAP: 11,
+  ORPHAN_BLOCK: 12,
+  QUOTA_BLOCK: 13,
 } as const;
 
 /**

@@ -11,6 +11,7 @@ import type { InodeTime } from "./inode.ts";
 import { InodeAllocator } from "./inode_allocator.ts";
 import type { MultipleMountProtection } from "./mmp.ts";
 import { updateFreeCounts } from "./mount_state.ts";
+import { Orphans } from "./orphans_write.ts";
 
 export interface WriteOptions {
   /** The time that goes into inodes. */
@@ -45,6 +46,7 @@ export class Writing {
   readonly transactions: Transactions;
   readonly blocks: BlockAllocator;
   readonly inodes: InodeAllocator;
+  readonly orphans: Orphans;
   readonly options: WriteOptions;
   readonly parts: WritingParts;
   /** File data written so far. */
@@ -61,6 +63,7 @@ export class Writing {
     this.transactions.onBeforeCommit((handle) => updateFreeCounts(fs, handle, this.now().sec));
     this.blocks = new BlockAllocator(fs, this.transactions);
     this.inodes = new InodeAllocator(fs, this.transactions);
+    this.orphans = new Orphans(fs);
   }
 
   now(): InodeTime {

@@ -3,7 +3,6 @@
 import type { Device } from "../block/device.ts";
 import { concerns } from "../ext4/concerns.ts";
 import { EXT4_ERROR_FS, Ext4SuperBlock as Sb } from "../disk/superblock.ts";
-import { cleanOrphans } from "../ext4/orphans_write.ts";
 import { FileSystem, type OpenOptions } from "../ext4/filesystem.ts";
 import { findSuperblock } from "../ext4/superblock_search.ts";
 import type { WriteOptions } from "../ext4/writing.ts";
@@ -76,8 +75,6 @@ function openForWriting(request: OpenRequest, options: OpenOptions): FileSystem 
   if (!fs.writing.parts.wasValid && !fs.superblock.features.has("has_journal")) {
     log.warn(`${source}: it was not unmounted cleanly and has no journal: e2fsck should check it`);
   }
-  const cleaned = cleanOrphans(fs);
-  if (cleaned > 0) log.info(`${source}: ${cleaned} deleted or cut files cleaned up`);
   return fs;
 }
 
