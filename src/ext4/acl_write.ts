@@ -1,19 +1,94 @@
+/**
+ * POSIX ACLs (acl(5)) when files are made and permissions change: what new files inherit, and how
+ * permission bits and access ACL keep in step.
+ */
+
+import {
+  EXT4_XATTR_INDEX_POSIX_ACL_ACCESS,
+  EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT,
+} from "../disk/xattr.ts";
 import type { Handle } from "../jbd2/handle.ts";
+import { atPlace } from "../sys/fs_error.ts";
+import { isMoreThanMode, modeOf, withinMode, withMode } from "./acl_mode.ts";
 import type { FileSystem } from "./filesystem.ts";
 import type { Inode } from "./inode.ts";
+import { type AclEntry, formatAcl, parseAcl } from "./posix_acl.ts";
+import { diskXattr } from "./xattr.ts";
+import { storeXattr } from "./xattr_write.ts";
 
-/** Gives a new file the ACLs, and the permissions, that its directory's default ACL or the umask says. */
+/** ACLs are named by their index alone. */
+const NO_NAME = new Uint8Array(0);
+const PERMISSIONS = 0o7777;
+const RWX_OF_ALL = 0o777;
+
+/**
+ * Gives a new file the ACLs, and the permissions, that its directory's default ACL says, or the
+ * umask where there is none. Symbolic links keep all permissions.
+ */
 export function inheritAcls(
-  _fs: FileSystem,
-  _handle: Handle,
-  _dir: Inode,
-  _inode: Inode,
-  _umask: number,
+  fs: FileSystem,
+  handle: Handle,
+  dir: Inode,
+  inode: Inode,
+  umask: number,
 ): void {
-  throw new Error("not built yet");
+  if (inode.isSymlink) return;
+  const inherited = storedAcl(fs, dir, EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT);
+  fs.modifyInode(handle, inode);
+  if (inherited === undefined) {
+    inode.mode &= ~(umask & RWX_OF_ALL);
+    return;
+  }
+  if (inode.isDirectory) storeAcl(fs, handle, inode, EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT, inherited);
+  const access = withinMode(inherited, inode.mode);
+  inode.mode = (inode.mode & ~RWX_OF_ALL) | modeOf(access);
+  if (isMoreThanMode(access)) {
+    storeAcl(fs, handle, inode, EXT4_XATTR_INDEX_POSIX_ACL_ACCESS, access);
+  }
 }
 
-/** Changes the permissions, and the access ACL with them. */
-export function changeMode(_fs: FileSystem, _handle: Handle, _inode: Inode, _mode: number): void {
-  throw new Error("not built yet");
+/**
+ * Changes the permissions, and the access ACL with them.
+ * @param mode permissions with set-user-ID, set-group-ID and sticky bits; the type of the file stays
+ */
+export function changeMode(fs: FileSystem, handle: Handle, inode: Inode, mode: number): void {
+  fs.modifyInode(handle, inode);
+  inode.mode = (inode.mode & ~PERMISSIONS) | (mode & PERMISSIONS);
+  if (inode.isSymlink) return;
+  const acl = storedAcl(fs, inode, EXT4_XATTR_INDEX_POSIX_ACL_ACCESS);
+  if (acl !== undefined) storeAccessAcl(fs, handle, inode, withMode(acl, mode));
+}
+
+/** Sets the access ACL and the permissions that go with it. One that says no more is not kept. */
+export function storeAccessAcl(
+  fs: FileSystem,
+  handle: Handle,
+  inode: Inode,
+  acl: readonly AclEntry[],
+): void {
+  const mode = (inode.mode & ~RWX_OF_ALL) | atPlace({ ino: inode.ino }, () => modeOf(acl));
+  const kept = isMoreThanMode(acl) ? acl : undefined;
+  storeAcl(fs, handle, inode, EXT4_XATTR_INDEX_POSIX_ACL_ACCESS, kept);
+  if (mode === inode.mode) return;
+  fs.modifyInode(handle, inode);
+  inode.mode = mode;
+  inode.ctime = fs.writing.now();
+}
+
+/** Sets or removes an ACL, and nothing else. */
+export function storeAcl(
+  fs: FileSystem,
+  handle: Handle,
+  inode: Inode,
+  index: number,
+  acl: readonly AclEntry[] | undefined,
+): void {
+  storeXattr(fs, handle, inode, index, NO_NAME, acl && formatAcl(acl));
+}
+
+function storedAcl(fs: FileSystem, inode: Inode, index: number): AclEntry[] | undefined {
+  const value = diskXattr(fs, inode, index, NO_NAME);
+  if (value === undefined) return undefined;
+  const acl = atPlace({ ino: inode.ino }, () => parseAcl(value));
+  return acl.length === 0 ? undefined : acl;
 }

@@ -124,7 +124,8 @@ function setContent({ features }: Superblock, inode: Inode): void {
   if (features.has("extent")) makeExtentRoot(inode);
 }
 
-function makeExtentRoot(inode: Inode): void {
+/** An empty tree of extents, in an i_block of zeros. */
+export function makeExtentRoot(inode: Inode): void {
   inode.setFlag(EXT4_EXTENTS_FL, true);
   const at = Ext4Inode.i_block.offset;
   Header.eh_magic.set(inode.view, at, EXT4_EXT_MAGIC);

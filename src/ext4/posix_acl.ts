@@ -107,7 +107,8 @@ function requireValid(entries: readonly AclEntry[]): void {
   if (entries.some(({ tag }) => hasId(tag)) && !has(AclTag.MASK)) throw invalid("no mask");
 }
 
-function formatAcl(entries: readonly AclEntry[]): Uint8Array<ArrayBuffer> {
+/** The form on the disk. */
+export function formatAcl(entries: readonly AclEntry[]): Uint8Array<ArrayBuffer> {
   const size = entries.reduce((sum, { tag }) => sum + storedSize(tag), AclHeader.byteLength);
   const stored = new Uint8Array(size);
   const view = viewOf(stored);

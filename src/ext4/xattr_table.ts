@@ -1,6 +1,6 @@
 /**
  * Tables of extended attributes, as they lie in inodes and in blocks (disk/xattr.ts): taken apart,
- * and checked.
+ * checked, and put together.
  */
 
 import type { Features } from "../disk/features.ts";
@@ -74,11 +74,58 @@ export function parseXattrTable(
   return entries;
 }
 
-/** True for names of the same bytes. */
-export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
+/** Bytes that a table of these entries takes up, with the four that end it. */
+export function xattrTableSize(entries: readonly XattrEntry[]): number {
+  let size = EXT4_XATTR_ROUND;
+  for (const { name, value } of entries) size += xattrEntrySize(name.length, value.length);
+  return size;
 }
 
-function roundUp(offset: number): number {
+/** Bytes that an entry takes up in its table. */
+export function xattrEntrySize(nameLength: number, valueLength: number): number {
+  return roundUp(Entry.byteLength + nameLength) + roundUp(valueLength);
+}
+
+/**
+ * Makes a table: entries from the start on, values from the end on, zeros in between. The caller
+ * has made sure that they fit.
+ * @param size bytes of the table
+ * @param base what e_value_offs counts from, in bytes before the table
+ */
+export function formatXattrTable(
+  entries: readonly XattrEntry[],
+  size: number,
+  base: number,
+): Uint8Array<ArrayBuffer> {
+  if (xattrTableSize(entries) > size) throw new RangeError("attributes that do not fit");
+  const table = new Uint8Array(size);
+  const view = new DataView(table.buffer);
+  let at = 0;
+  let end = size;
+  for (const { nameIndex, name, value, valueSize, valueIno, hash } of entries) {
+    Entry.e_name_len.set(view, at, name.length);
+    Entry.e_name_index.set(view, at, nameIndex);
+    Entry.e_value_inum.set(view, at, valueIno);
+    Entry.e_value_size.set(view, at, valueSize);
+    Entry.e_hash.set(view, at, hash);
+    table.set(name, at + Entry.byteLength);
+    if (value.length > 0) {
+      end -= roundUp(value.length);
+      Entry.e_value_offs.set(view, at, base + end);
+      table.set(value, end);
+    }
+    at += roundUp(Entry.byteLength + name.length);
+  }
+  return table;
+}
+
+/** True for names of the same bytes. */
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let index = 0; index < a.length; index++) if (a[index] !== b[index]) return false;
+  return true;
+}
+
+export function roundUp(offset: number): number {
   return Math.ceil(offset / EXT4_XATTR_ROUND) * EXT4_XATTR_ROUND;
 }
