@@ -8,7 +8,6 @@ import type { Handle } from "../jbd2/handle.ts";
 import { ExtentCursor, flatten } from "./extent_cursor.ts";
 import { entryCount, extentAt, type ExtentRun, lastEntryUpTo } from "./extent_node.ts";
 import type { FileSystem } from "./filesystem.ts";
-import { inodeGoal } from "./group_choice.ts";
 import type { Inode } from "./inode.ts";
 import { writeZeros } from "./padded_write.ts";
 
@@ -112,24 +111,8 @@ export function part(run: ExtentRun, start: number, end: number): ExtentRun {
   return { fileBlock: start, count: end - start, physicalBlock, unwritten: run.unwritten };
 }
 
-/**
- * Where the blocks for a hole had best be: as far from the nearest extent as in the file, so that a
- * file that is written out of order ends in order.
- */
-export function extentGoal(fs: FileSystem, inode: Inode, fileBlock: number): number {
-  const { leaf } = new ExtentCursor(fs, inode, fileBlock);
-  const { firstDataBlock, blocksCount } = fs.superblock;
-  if (entryCount(leaf) > 0) {
-    const near = extentAt(leaf, Math.max(0, lastEntryUpTo(leaf, fileBlock)));
-    const goal = near.physicalBlock + fileBlock - near.fileBlock;
-    if (goal > firstDataBlock && goal < blocksCount) return goal;
-    return near.physicalBlock;
-  }
-  return leaf.block?.number ?? inodeGoal(fs, inode);
-}
-
 /** Replaces extents of the leaf; the first and the last new one join their neighbours if they can. */
-function replaceExtents(
+export function replaceExtents(
   cursor: ExtentCursor,
   handle: Handle,
   at: number,

@@ -21,10 +21,10 @@ import type { FileSystem } from "./filesystem.ts";
 import type { Inode } from "./inode.ts";
 import type { Mapping } from "./map.ts";
 
-const POINTER_SIZE = 4;
+export const POINTER_SIZE = 4;
 
 /** The way to a file block: a slot of i_block, then an index at each level of pointers. */
-interface Path {
+export interface Path {
   readonly slot: number;
   readonly indexes: readonly number[];
 }
@@ -58,7 +58,7 @@ function hole(fileBlock: number, count: number): Mapping {
   return { kind: "hole", fileBlock, physicalBlock: 0, count };
 }
 
-function findPath(inode: Inode, fileBlock: number, perBlock: number): Path {
+export function findPath(inode: Inode, fileBlock: number, perBlock: number): Path {
   if (fileBlock < EXT4_NDIR_BLOCKS) return { slot: fileBlock, indexes: [] };
   let rest = fileBlock - EXT4_NDIR_BLOCKS;
   for (const [levels, slot] of [[1, EXT4_IND_BLOCK], [2, EXT4_DIND_BLOCK], [3, EXT4_TIND_BLOCK]]) {
@@ -84,7 +84,8 @@ function blocksLeft(indexes: readonly number[], perBlock: number): number {
   return perBlock ** indexes.length - passed;
 }
 
-function pointerBlock(fs: FileSystem, inode: Inode, number: number) {
+/** The block of pointers that a pointer leads to. Throws EUCLEAN. */
+export function pointerBlock(fs: FileSystem, inode: Inode, number: number) {
   if (number <= fs.superblock.firstDataBlock || number >= fs.superblock.blocksCount) {
     throw corrupt("indirect block: outside the file system", { ino: inode.ino, block: number });
   }
