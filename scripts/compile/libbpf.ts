@@ -1,14 +1,15 @@
 /**
  * The libbpf that the executable carries, with the libraries that it needs. Module types of
  * struct_ops need version 1.4; the machine's own is taken when it is that new, else Debian's
- * backport is fetched into `.cache/libbpf` once. FUSE4FS_LIBBPF names another file.
+ * backport is fetched once and kept (cache_folder.ts). FUSE4FS_LIBBPF names another file.
  */
 
 import type { LibraryName } from "../../src/sys/embedded.ts";
+import { cacheFolder } from "../cache_folder.ts";
 import { DebianPackages, removeIfThere } from "../debian_packages.ts";
 import { sharedLibrary } from "./shared_library.ts";
 
-const CACHE = new URL("../../.cache/libbpf", import.meta.url).pathname;
+const CACHE = cacheFolder("libbpf");
 const SONAME = "libbpf.so.1";
 const PACKAGE = "libbpf1";
 const MIN_MINOR = 4;

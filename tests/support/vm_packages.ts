@@ -1,12 +1,14 @@
 /**
  * The packages of the virtual machine: a kernel, QEMU, and busybox; and what a module for that
- * kernel is built with. They are unpacked into a cache folder (scripts/debian_packages.ts).
+ * kernel is built with. They are unpacked into a folder that outlives the checkout
+ * (scripts/cache_folder.ts).
  *
- *     .cache/vm/lists    what the mirror has
- *     .cache/vm/root     the packages, unpacked over each other
- *     .cache/vm/ready    the recipe by which root was made, and the kernel in it
+ *     vm/lists    what the mirror has
+ *     vm/root     the packages, unpacked over each other
+ *     vm/ready    the recipe by which root was made, and the kernel in it
  */
 
+import { cacheFolder } from "../../scripts/cache_folder.ts";
 import { DebianPackages, removeIfThere } from "../../scripts/debian_packages.ts";
 
 /** Names the newest kernel: it has 9p, which the one for clouds lacks. */
@@ -17,7 +19,7 @@ const BUSYBOX = "busybox-static";
 /** Writes the type information of modules. */
 const PAHOLE = "pahole";
 
-const CACHE = new URL("../../.cache/vm", import.meta.url).pathname;
+const CACHE = cacheFolder("vm");
 
 /** What the packages have to be fetched again for, when it changes. */
 const RECIPE = [KERNEL_METAPACKAGE, "linux-headers", QEMU, BUSYBOX, PAHOLE].join(" ");
