@@ -49,7 +49,14 @@ Deno.test("parseMountOptions: each name stands for one row only", () => {
 
 Deno.test("parseMountOptions accepts every option of the table", () => {
   const values: Record<string, string> = {
-    ...{ iomap: "1", errors: "continue", user: "root", data: "ordered", barrier: "1" },
+    ...{
+      iomap: "1",
+      iomap_bpf: "demo",
+      errors: "continue",
+      user: "root",
+      data: "ordered",
+      barrier: "1",
+    },
   };
   for (const { names, argument, argumentIsOptional } of MOUNT_OPTIONS) {
     for (const name of names) {

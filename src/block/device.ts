@@ -55,6 +55,18 @@ export interface Device {
    */
   forgetCached?(position: number, length: number): void;
 
+  /**
+   * For the kernel, to read and write the bytes by itself: an open descriptor, and at which byte of
+   * it the device begins. Absent, or undefined, where these are not all of what can be read here.
+   */
+  backing?(): { readonly fd: number; readonly position: number } | undefined;
+
+  /**
+   * From now on nothing is read from, or left in, the system's page cache, which does not see what
+   * the kernel reads and writes by itself. Present where `backing` is.
+   */
+  bypassCache?(): void;
+
   /** Lets go of the medium. The device is not used afterwards. */
   close(): void;
 }

@@ -26,7 +26,7 @@ export class FileDevice implements Device {
   /** For locks and the like; belongs to the device. */
   readonly fd: number;
   readonly #offset: number;
-  readonly #direct: boolean;
+  #direct: boolean;
 
   private constructor(name: string, fd: number, options: FileDeviceOptions) {
     this.name = name;
@@ -118,6 +118,19 @@ export class FileDevice implements Device {
 
   forgetCached(position: number, length: number): void {
     if (!this.#direct) libc.forgetCached(this.fd, this.#offset + position, length);
+  }
+
+  backing(): { readonly fd: number; readonly position: number } {
+    return { fd: this.fd, position: this.#offset };
+  }
+
+  /** What was written goes to the medium first. Throws EINVAL where O_DIRECT is not possible. */
+  bypassCache(): void {
+    if (this.#direct) return;
+    this.flush();
+    libc.setDirect(this.fd);
+    libc.forgetCached(this.fd, this.#offset, this.size);
+    this.#direct = true;
   }
 
   close(): void {

@@ -65,6 +65,15 @@ export class WindowDevice implements Device {
     this.#whole.forgetCached?.(this.#start + position, length);
   }
 
+  backing(): { readonly fd: number; readonly position: number } | undefined {
+    const whole = this.#whole.backing?.();
+    return whole && { fd: whole.fd, position: whole.position + this.#start };
+  }
+
+  bypassCache(): void {
+    this.#whole.bypassCache?.();
+  }
+
   close(): void {
     this.#whole.close();
   }

@@ -22,7 +22,8 @@ import {
 import { type Libbpf, MODULE_TYPES_SINCE, openLibbpf } from "./library.ts";
 import { LoadedObject } from "./loader.ts";
 import type { BpfObject, StructOpsFacts } from "./object.ts";
-import { type BuildOptions, buildProgram, type ProgramChoice } from "./program.ts";
+import { type BuildOptions, buildProgram } from "./program.ts";
+import type { ProgramChoice } from "./program_choice.ts";
 
 export interface AttachOptions extends Omit<BuildOptions, "generation"> {
   readonly program: ProgramChoice;

@@ -130,16 +130,33 @@ export class ExtentTable {
     this.#free.give(run);
   }
 
-  /** The file's extents in this range, in bytes, are about to change. Others stay published. */
-  withdrawRange(nodeId: number, offset: number, length: number): void {
+  /**
+   * The file's extents in this range, in bytes, are about to change. Others stay published. False
+   * when nothing of the file is.
+   */
+  withdrawRange(nodeId: number, offset: number, length: number): boolean {
     const run = this.#runs.get(nodeId);
-    if (run === undefined) return;
-    for (let slot = run.first; slot < run.first + run.count; slot++) {
-      const at = slot * SLOT_SIZE;
-      const start = ExtentSlot.offset.get(this.#view, at);
-      const end = start + ExtentSlot.length.get(this.#view, at);
-      if (start < offset + length && end > offset) this.#invalidate(slot);
+    if (run === undefined) return false;
+    const last = run.first + run.count;
+    for (let slot = this.#firstBehind(run, offset); slot < last; slot++) {
+      if (ExtentSlot.offset.get(this.#view, slot * SLOT_SIZE) >= offset + length) break;
+      this.#invalidate(slot);
     }
+    return true;
+  }
+
+  /** The first slot of a run whose extent ends behind this byte. */
+  #firstBehind({ first, count }: Run, offset: number): number {
+    let low = first;
+    let high = first + count;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const at = middle * SLOT_SIZE;
+      const start = ExtentSlot.offset.get(this.#view, at);
+      if (start + ExtentSlot.length.get(this.#view, at) <= offset) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   /** First slot of a free run, or undefined when even an empty table would have none. */

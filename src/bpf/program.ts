@@ -17,17 +17,9 @@ import {
 import { findKernelInterface, type Generation } from "./kernel_btf.ts";
 import { openLibbpf } from "./library.ts";
 import { BpfObject } from "./object.ts";
+import type { BuiltIn, ProgramChoice } from "./program_choice.ts";
 import { type Constants, sourceWithConstants } from "./source.ts";
 import { generateVmlinuxHeader } from "./vmlinux_header.ts";
-
-export const BUILT_IN = ["demo", "extents"] as const;
-export type BuiltIn = (typeof BUILT_IN)[number];
-
-/** What is to be loaded. */
-export type ProgramChoice =
-  | { readonly kind: "built-in"; readonly name: BuiltIn }
-  | { readonly kind: "source"; readonly path: string }
-  | { readonly kind: "object"; readonly path: string };
 
 /** What the demonstration needs to know of a file system. */
 export interface FileSystemConstants {
@@ -57,18 +49,6 @@ const TEMPLATES: Readonly<Record<BuiltIn, { readonly text: string; readonly flag
   // Atomic operations that return a value came with version 3 of the instructions (Linux 5.12).
   extents: { text: extentsTemplate, flags: ["-mcpu=v3"] },
 };
-
-/** `demo`, `extents`, `FILE.c` or `FILE.o`. Throws EINVAL. */
-export function parseProgramChoice(text: string): ProgramChoice {
-  const builtIn = BUILT_IN.find((name) => name === text);
-  if (builtIn !== undefined) return { kind: "built-in", name: builtIn };
-  if (text.endsWith(".c")) return { kind: "source", path: text };
-  if (text.endsWith(".o")) return { kind: "object", path: text };
-  throw fail(
-    "EINVAL",
-    `${text} is no BPF program: use ${BUILT_IN.join(" or ")}, or a path that ends with .c or .o`,
-  );
-}
 
 /** The C source, as clang gets it: line numbers of its messages are those of this text. */
 export function programSource(choice: ProgramChoice, constants: FileSystemConstants): string {

@@ -16,9 +16,9 @@ import {
   buildProgram,
   compileProgram,
   type FileSystemConstants,
-  parseProgramChoice,
   programSource,
 } from "../bpf/program.ts";
+import { parseProgramChoice } from "../bpf/program_choice.ts";
 import { findSuperblock } from "../ext4/superblock_search.ts";
 import { cannotOpen, openImage } from "../mount/image.ts";
 import { LogSink } from "../mount/log_sink.ts";

@@ -34,6 +34,8 @@ export function mapNewBlocks(
   inode: Inode,
   wanted: NewBlocks,
 ): Mapping {
+  const { fileBlock } = wanted;
+  fs.mapObserver?.changing(inode, fileBlock, fileBlock + wanted.count);
   return inode.usesExtents
     ? mapNewExtent(fs, handle, inode, wanted)
     : mapNewIndirect(fs, handle, inode, wanted);
@@ -50,6 +52,7 @@ export function unmapBlocks(
   start: number,
   end: number,
 ): number {
+  fs.mapObserver?.changing(inode, start, end);
   const freed = new FreedBlocks(fs, handle, inode);
   return inode.usesExtents
     ? unmapExtents(fs, handle, inode, { start, end, freed })

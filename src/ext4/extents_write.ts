@@ -57,6 +57,7 @@ export function convertExtent(
     run.fileBlock + run.count,
   );
   if (run.unwritten === unwritten) return end - fileBlock;
+  fs.mapObserver?.changing(inode, run.fileBlock, run.fileBlock + run.count);
   if (!unwritten && isWorthZeroing(fs, run, writtenEnd)) {
     writeZeros(fs, run.physicalBlock, 0, (fileBlock - run.fileBlock) * fs.blockSize);
     const rest = run.fileBlock + run.count - end;

@@ -15,6 +15,7 @@ import type { Log } from "../sys/log.ts";
 import { GroupDescriptors } from "./groups.ts";
 import type { Inode } from "./inode.ts";
 import { InodeTable } from "./inode_table.ts";
+import type { MapObserver } from "./map_observer.ts";
 import { cleanOrphans } from "./orphan_cleanup.ts";
 import { recoverInMemory } from "./recovery.ts";
 import {
@@ -194,6 +195,9 @@ export class FileSystem {
       this.#writing = undefined;
     }
   }
+
+  /** Told before the map of a file changes. */
+  mapObserver: MapObserver | undefined;
 
   /**
    * Who is told of every error that is reported; it may come in the middle of an operation. What

@@ -10,6 +10,7 @@
 
 import type { DataSource } from "../block/device.ts";
 import type { FsError } from "../sys/fs_error.ts";
+import type { IomapHandlers } from "./iomap_handlers.ts";
 
 /** Seconds since 1970, which may be negative, and nanoseconds from 0 to 999,999,999. */
 export interface Timespec {
@@ -37,6 +38,8 @@ export interface Attributes {
   readonly ctime: Timespec;
   /** Time of creation, for statx(2) only. */
   readonly btime?: Timespec;
+  /** FUSE_ATTR_* of iomap_wire.ts, for a connection that has agreed upon iomap. */
+  readonly iomapFlags?: number;
 }
 
 /** The answer to a lookup, and a row of readdirplus. */
@@ -206,6 +209,8 @@ export interface Handlers {
   readonly timeouts: Timeouts;
   /** Absent: the file system is read-only (EROFS). */
   readonly changes?: ChangeHandlers;
+  /** Present: a kernel that offers iomap gets it. */
+  readonly iomap?: IomapHandlers;
 
   /** The name's entry, or undefined: a missing name, which the kernel may remember. */
   lookup(parent: number, name: Uint8Array, caller: Caller): Entry | undefined;

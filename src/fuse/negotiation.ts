@@ -6,6 +6,7 @@
  */
 
 import { fail } from "../sys/fs_error.ts";
+import { FUSE_IOMAP } from "./iomap_wire.ts";
 import type { Request } from "./request.ts";
 import * as wire from "./wire.ts";
 
@@ -15,11 +16,16 @@ export interface Connection {
   readonly protocolMinor: number;
   /** FUSE_* flags, of which the kernel offered each. */
   readonly flags: number;
+  readonly flags2: number;
   /** The kernel takes ENOSYS to open or opendir as "do it without me from now on". */
   readonly canSkipOpen: boolean;
   readonly canSkipOpendir: boolean;
   /** SETXATTR has its longer form. */
   readonly hasLongSetxattr: boolean;
+  /** The kernel offered FUSE iomap, whether it was taken or not. */
+  readonly offersIomap: boolean;
+  /** The kernel reads and writes file data itself: it configures that next. */
+  readonly hasIomap: boolean;
 }
 
 export interface Wishes {
@@ -27,6 +33,8 @@ export interface Wishes {
   readonly posixAcl: boolean;
   /** Files will be written to. */
   readonly writing: boolean;
+  /** Let the kernel read and write file data itself. */
+  readonly iomap: boolean;
 }
 
 /** The kernel's major version never changed; 7.23 (Linux 3.15) has INIT in its present form. */
@@ -60,7 +68,7 @@ export const MAX_TRANSFER = 1 << 20;
 const PAGE_SIZE = 4096;
 
 /** What is agreed upon. Throws EPROTO for a kernel that is too old or speaks otherwise. */
-export function negotiate(request: Request, { posixAcl, writing }: Wishes): Connection {
+export function negotiate(request: Request, { posixAcl, writing, iomap }: Wishes): Connection {
   const protocolMajor = request.argument(wire.FuseInitIn.major);
   const protocolMinor = request.argument(wire.FuseInitIn.minor);
   if (protocolMajor !== MAJOR || protocolMinor < OLDEST_MINOR) {
@@ -70,13 +78,21 @@ export function negotiate(request: Request, { posixAcl, writing }: Wishes): Conn
   const wanted = WANTED | (posixAcl ? wire.FUSE_POSIX_ACL : 0) |
     (writing ? WANTED_FOR_WRITING : 0);
   const flags = wanted & offered;
+  // Older kernels do not send the second word, and what stands there is of no meaning.
+  const hasMore = (flags & wire.FUSE_INIT_EXT) !== 0 &&
+    request.argumentsLength >= wire.FuseInitIn.flags2.offset + wire.FuseInitIn.flags2.size;
+  const offered2 = hasMore ? request.argument(wire.FuseInitIn.flags2) : 0;
+  const flags2 = iomap ? FUSE_IOMAP & offered2 : 0;
   return {
     protocolMajor,
     protocolMinor: Math.min(protocolMinor, NEWEST_MINOR),
     flags,
+    flags2,
     canSkipOpen: (offered & wire.FUSE_NO_OPEN_SUPPORT) !== 0,
     canSkipOpendir: (offered & wire.FUSE_NO_OPENDIR_SUPPORT) !== 0,
     hasLongSetxattr: (flags & wire.FUSE_SETXATTR_EXT) !== 0,
+    offersIomap: (offered2 & FUSE_IOMAP) !== 0,
+    hasIomap: (flags2 & FUSE_IOMAP) !== 0,
   };
 }
 
@@ -95,6 +111,6 @@ export function putInitAnswer(view: DataView, request: Request, connection: Conn
   Out.time_gran.set(view, 0, 1);
   Out.max_pages.set(view, 0, MAX_TRANSFER / PAGE_SIZE);
   Out.map_alignment.set(view, 0, 0);
-  Out.flags2.set(view, 0, 0);
+  Out.flags2.set(view, 0, connection.flags2);
   Out.unused.get(view, 0).fill(0);
 }

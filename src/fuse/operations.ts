@@ -1,8 +1,9 @@
 /**
- * The operations: one row for each request of the kernel (linux/fuse.h), in two tables, of those
- * that read (reading_operations.ts) and of those that change (changing_operations.ts). A row says
- * how a request becomes a call of the handler and its result an answer. A new FUSE operation is a
- * row in one of them, a method in handlers.ts, and its structures in wire.ts.
+ * The operations: one row for each request of the kernel (linux/fuse.h), in three tables, of those
+ * that read (reading_operations.ts), of those that change (changing_operations.ts), and of those by
+ * which the kernel does file I/O itself (iomap_operations.ts). A row says how a request becomes a
+ * call of the handler and its result an answer. A new FUSE operation is a row in one of them, a
+ * method in handlers.ts, and its structures in wire.ts.
  */
 
 import { Errno } from "../sys/errno.ts";
@@ -10,6 +11,7 @@ import { FsError } from "../sys/fs_error.ts";
 import type { Log } from "../sys/log.ts";
 import { CHANGING_OPERATIONS } from "./changing_operations.ts";
 import type { ChangeHandlers, Handlers } from "./handlers.ts";
+import { IOMAP_OPERATIONS } from "./iomap_operations.ts";
 import { READING_OPERATIONS } from "./reading_operations.ts";
 import type { Replies } from "./reply.ts";
 import type { Request } from "./request.ts";
@@ -44,7 +46,11 @@ export interface Operation {
   readonly handle: (context: Context) => void;
 }
 
-export const OPERATIONS: readonly Operation[] = [...READING_OPERATIONS, ...CHANGING_OPERATIONS];
+export const OPERATIONS: readonly Operation[] = [
+  ...READING_OPERATIONS,
+  ...CHANGING_OPERATIONS,
+  ...IOMAP_OPERATIONS,
+];
 
 /** Damage and failures of the device are worth a line; what a caller asked amiss is not. */
 const WORTH_LOGGING: ReadonlySet<number> = new Set([Errno.EIO, Errno.EUCLEAN, Errno.EBADMSG]);

@@ -232,6 +232,13 @@ export class Replies {
     }
   }
 
+  /** An answer of `size` bytes, zeros but for what `put` writes. */
+  filled(request: Request, size: number, put: (view: DataView<ArrayBuffer>) => void): void {
+    this.#bytes.fill(0, 0, size);
+    put(this.#view);
+    this.#send(request, size);
+  }
+
   /** Starts a listing of at most `size` bytes. */
   rows(size: number): RowWriter {
     return new RowWriter(
@@ -316,7 +323,7 @@ export class Replies {
     Attr.gid.set(view, at, attributes.gid);
     Attr.rdev.set(view, at, attributes.rdev);
     Attr.blksize.set(view, at, attributes.blksize);
-    Attr.flags.set(view, at, 0);
+    Attr.flags.set(view, at, attributes.iomapFlags ?? 0);
   }
 
   #putEntryTimeout(at: number, timeout: number): void {

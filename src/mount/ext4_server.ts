@@ -4,6 +4,7 @@
  */
 
 import type { DataSource } from "../block/device.ts";
+import type { ExtentTable } from "../bpf/extent_table.ts";
 import { EXT4_NAME_LEN } from "../disk/directory.ts";
 import { readDirectory } from "../ext4/directory.ts";
 import { isDotName } from "../ext4/directory_block.ts";
@@ -29,6 +30,8 @@ import type {
 import { fail, FsError } from "../sys/fs_error.ts";
 import { type AccessTimeRule, AccessTimes } from "./access_times.ts";
 import { Ext4Changes } from "./ext4_changes.ts";
+import { ExtentPublisher } from "./extent_publisher.ts";
+import { Iomap } from "./iomap.ts";
 import { answerIoctl } from "./ioctls.ts";
 import { Nodes } from "./nodes.ts";
 import { ReadAhead } from "./read_ahead.ts";
@@ -56,11 +59,14 @@ export interface ServerOptions extends XattrOptions {
   /** Every change of a directory, or every change, is durable when it is answered. */
   readonly dirsync: boolean;
   readonly sync: boolean;
+  /** Let the kernel do file I/O by itself, if it offers to. */
+  readonly iomap: boolean;
 }
 
 export class Ext4Server implements Handlers {
   readonly timeouts: Timeouts;
   readonly changes: Ext4Changes | undefined;
+  readonly iomap: Iomap | undefined;
   readonly #fs: FileSystem;
   readonly #options: ServerOptions;
   readonly #upkeep: Upkeep | undefined;
@@ -69,6 +75,7 @@ export class Ext4Server implements Handlers {
   readonly #accessTimes: AccessTimes;
   /** Whether opening can be left to the kernel: nobody has to be refused. */
   readonly #opensFreely: boolean;
+  #publisher: ExtentPublisher | undefined;
 
   /** @param upkeep given where the file system is open for writing */
   constructor(fs: FileSystem, options: ServerOptions, upkeep?: Upkeep) {
@@ -83,6 +90,31 @@ export class Ext4Server implements Handlers {
     const checks = !options.kernelChecksPermissions && !options.fakeroot;
     this.#opensFreely = !checks && !fs.superblock.features.has("encrypt");
     this.changes = upkeep && new Ext4Changes(fs, this.#nodes, options, upkeep);
+    this.iomap = options.iomap ? this.#makeIomap(upkeep) : undefined;
+  }
+
+  #makeIomap(upkeep: Upkeep | undefined): Iomap {
+    const iomap = new Iomap({
+      fs: this.#fs,
+      nodes: this.#nodes,
+      log: this.#fs.log,
+      upkeep,
+      fakeroot: this.#options.fakeroot,
+      missed: (inode) => this.#publisher?.wanted(inode),
+    });
+    this.#nodes.iomapFlags = (inode) => iomap.attributeFlags(inode);
+    return iomap;
+  }
+
+  /**
+   * Publishes the extents of files from now on when they are opened, until the timer that this
+   * returns is disposed of.
+   */
+  publishExtents(table: ExtentTable): ExtentPublisher {
+    const publisher = new ExtentPublisher(this.#fs, this.#nodes, table);
+    this.#publisher = publisher;
+    this.#fs.mapObserver = publisher;
+    return publisher;
   }
 
   get refusal(): FsError | undefined {
@@ -107,6 +139,7 @@ export class Ext4Server implements Handlers {
 
   /** Without writing nothing is held for the kernel: inodes are found by their numbers. */
   forget(nodeId: number, count: number): void {
+    this.#publisher?.forget(nodeId);
     this.changes?.forget(nodeId, count);
   }
 
@@ -126,8 +159,10 @@ export class Ext4Server implements Handlers {
   }
 
   open(nodeId: number, flags: number, caller: Caller): OpenReply | undefined {
-    if (this.#opensFreely) return undefined;
+    if (this.#opensFreely && this.#publisher === undefined) return undefined;
     const inode = this.#nodes.inode(nodeId);
+    this.#publisher?.wanted(inode);
+    if (this.#opensFreely) return { handle: 0, keepCache: true };
     this.#require(inode, ACCESS_OF_OPEN[flags & O_ACCMODE], caller);
     if (inode.isEncrypted) throw fail("ENOKEY", "The file is encrypted", { ino: inode.ino });
     return { handle: 0, keepCache: true };

@@ -29,10 +29,26 @@ export interface Timer {
 
 /** Answers requests until the kernel and the server have agreed how to talk. */
 export function handshake(session: Session): void {
-  while (session.connection === undefined && !session.exited) {
+  while (!session.isReady && !session.exited) {
     if (session.receive()) session.process();
     else waitReadable(session.fd, LONGEST_SLEEP_MS);
   }
+}
+
+/** Several timers as one. */
+export function together(timers: readonly Timer[]): Timer | undefined {
+  if (timers.length < 2) return timers[0];
+  return {
+    due() {
+      const times = timers.map((timer) => timer.due()).filter((due) => due !== undefined);
+      return times.length === 0 ? undefined : Math.min(...times);
+    },
+    fire() {
+      for (const timer of timers) {
+        if (timer.due() === 0) timer.fire();
+      }
+    },
+  };
 }
 
 /** What the loop needs of a session. */

@@ -15,6 +15,8 @@ const FUSE_ROOT_ID = 1;
 
 export class Nodes {
   readonly #fs: FileSystem;
+  /** FUSE_ATTR_* of an inode, where the kernel does file I/O by itself. */
+  iomapFlags: ((inode: Inode) => number) | undefined;
 
   constructor(fs: FileSystem) {
     this.#fs = fs;
@@ -67,6 +69,7 @@ export class Nodes {
       mtime: inode.mtime,
       ctime: inode.ctime,
       btime: inode.crtime,
+      iomapFlags: this.iomapFlags?.(inode),
     };
   }
 

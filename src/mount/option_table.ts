@@ -8,6 +8,7 @@
  * - `ignored`: it is accepted for the sake of fstab lines and scripts, for the reason given
  */
 
+import { parseProgramChoice } from "../bpf/program_choice.ts";
 import { fail } from "../sys/fs_error.ts";
 import { parseNumber, parseSeconds, parseSize } from "./option_list.ts";
 import type { Draft, MountSettings } from "./options.ts";
@@ -313,6 +314,51 @@ export const MOUNT_OPTIONS: readonly MountOption[] = [
     settings.iomap = "off";
   }),
   value(
+    "iomap_bpf",
+    "PROGRAM",
+    "server",
+    "give the kernel a BPF program that tells where data is: off, demo, extents, FILE.c or FILE.o",
+    (settings, text) => {
+      setBpf(settings, { program: text === "off" ? undefined : parseProgramChoice(text) });
+    },
+  ),
+  flag("bpf_crap", "server", "as iomap_bpf=demo, which makes up what FIEMAP tells", (settings) => {
+    setBpf(settings, { program: parseProgramChoice("demo") });
+  }),
+  flag("bpf_required", "server", "no mount without the BPF program", (settings) => {
+    setBpf(settings, { required: true });
+  }),
+  value("bpf_clang", "PATH", "server", "name or path of the clang for BPF programs", (s, path) => {
+    setBpf(s, { clang: path });
+  }),
+  value(
+    "bpf_include",
+    "DIR",
+    "server",
+    "folder of headers for a BPF program of one's own; may be repeated",
+    (settings, path) => {
+      setBpf(settings, { includeFolders: [...settings.bpf.includeFolders, path] });
+    },
+  ),
+  value(
+    "vmlinux_h",
+    "FILE",
+    "server",
+    "the vmlinux.h for a BPF program that includes it",
+    (s, path) => {
+      setBpf(s, { vmlinuxHeader: path });
+    },
+  ),
+  value(
+    "libbpf",
+    "WHICH",
+    "server",
+    "the libbpf to load: system, embedded, or the path of one",
+    (settings, text) => {
+      setBpf(settings, { libbpf: text });
+    },
+  ),
+  value(
     "libfuse",
     "WHICH",
     "server",
@@ -415,6 +461,10 @@ function parseCacheSize(text: string): number {
     throw fail("EINVAL", `cache_size: '${text}' is not between one block and 2g`);
   }
   return size;
+}
+
+function setBpf(settings: Draft, change: Partial<MountSettings["bpf"]>): void {
+  settings.bpf = { ...settings.bpf, ...change };
 }
 
 function parseIomap(text: string): MountSettings["iomap"] {

@@ -2,6 +2,7 @@
 
 import { fail } from "../sys/fs_error.ts";
 import type { AccessTimeRule } from "./access_times.ts";
+import type { ProgramSettings } from "./iomap_program.ts";
 import { splitOptionList } from "./option_list.ts";
 import { DEFAULT_COMMIT_SECONDS, MOUNT_OPTIONS, type MountOption } from "./option_table.ts";
 
@@ -56,6 +57,7 @@ export interface MountSettings {
   readonly attributeTimeout: number | undefined;
 
   readonly iomap: "on" | "off" | "auto";
+  readonly bpf: ProgramSettings;
   /** Which libfuse3 to load: `auto`, `system`, `embedded`, or a path. */
   readonly libfuse: string;
   /** Log what the server does. */
@@ -131,6 +133,14 @@ function defaultSettings(): Draft {
     negativeTimeout: undefined,
     attributeTimeout: undefined,
     iomap: "auto",
+    bpf: {
+      program: undefined,
+      required: false,
+      clang: undefined,
+      includeFolders: [],
+      vmlinuxHeader: undefined,
+      libbpf: "auto",
+    },
     libfuse: "auto",
     debug: false,
     libfuseDebug: false,

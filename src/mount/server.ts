@@ -1,6 +1,7 @@
 /** A mount from its beginning to its end: a file system, a FUSE session, and the loop between. */
 
 import type { Device } from "../block/device.ts";
+import type { AttachedProgram } from "../bpf/attach.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
 import { openLibfuse } from "../fuse/library.ts";
 import { Session } from "../fuse/session.ts";
@@ -10,7 +11,8 @@ import { panicError } from "./damage.ts";
 import { Ext4Server } from "./ext4_server.ts";
 import { flushKernel } from "./flush_kernel.ts";
 import { joinOptions, kernelChecksPermissions, libfuseOptions } from "./libfuse_options.ts";
-import { handshake, type RequestSource, serve } from "./loop.ts";
+import { iomapObstacle } from "./iomap.ts";
+import { handshake, type RequestSource, serve, together } from "./loop.ts";
 import { openFileSystem } from "./open_file_system.ts";
 import type { MountSettings } from "./options.ts";
 import { raiseReadAhead } from "./read_ahead_size.ts";
@@ -60,26 +62,62 @@ async function serveFileSystem(
   upkeep: Upkeep | undefined,
 ): Promise<void> {
   const { settings, log, source, mountpoint } = mount;
-  const server = new Ext4Server(fs, serverOptions(settings), upkeep);
+  const iomap = wantsIomap(settings, fs, log);
+  const server = new Ext4Server(fs, { ...serverOptions(settings), iomap }, upkeep);
   using session = new Session(openLibfuse(settings.libfuse), server, {
     mountOptions: joinOptions(libfuseOptions(settings, source, fs.isReadOnly, fs.blockSize)),
     debug: settings.libfuseDebug,
     posixAcl: settings.acl && kernelChecksPermissions(settings),
   }, log);
   session.mount(mountpoint);
+  if (server.iomap !== undefined) server.iomap.fuseFd = session.fd;
   handshake(session);
+  if (settings.iomap === "on" && iomap && session.connection?.offersIomap === false) {
+    log.warn("file I/O goes through the server: the kernel does not offer iomap");
+  }
+  using program = await attachedProgram(mount, session, server, fs.blockSize);
+  const publisher = program?.extents && server.publishExtents(program.extents);
   raiseReadAhead(mountpoint, log);
   mount.ready();
+  const timer = together([upkeep, publisher].filter((timer) => timer !== undefined));
   if (upkeep === undefined) {
-    serve(session);
+    serve(session, timer);
     return;
   }
-  serve(stoppedByPanic(session, upkeep), upkeep);
+  serve(stoppedByPanic(session, upkeep), timer);
   const { panic } = upkeep.damage;
   if (panic !== undefined) throw panicError(fs, panic);
   // After a signal the mount is still there, with what the kernel has not written yet.
   await flushKernel(session, mountpoint, upkeep);
   upkeep.finish();
+}
+
+/** Whether to take iomap from a kernel that offers it. */
+function wantsIomap(settings: MountSettings, fs: FileSystem, log: Log): boolean {
+  if (settings.iomap === "off") return false;
+  const obstacle = iomapObstacle(fs);
+  if (obstacle === undefined) return true;
+  if (settings.iomap === "on") log.warn(`file I/O goes through the server: ${obstacle}`);
+  return false;
+}
+
+/** The BPF program of the mount, which detaches before the session ends. */
+async function attachedProgram(
+  { settings, log }: Mount,
+  session: Session,
+  server: Ext4Server,
+  blockSize: number,
+): Promise<AttachedProgram | undefined> {
+  if (settings.bpf.program === undefined) return undefined;
+  // Most mounts have none, and start faster without all that belongs to it.
+  const { attachProgram } = await import("./iomap_program.ts");
+  return attachProgram(settings.bpf, {
+    fuseDescriptor: session.fd,
+    device: server.iomap?.device ?? 0,
+    blockSize,
+    log,
+    verbose: settings.debug || settings.libfuseDebug,
+  });
 }
 
 function serverOptions(settings: MountSettings) {

@@ -505,6 +505,12 @@ export function setNonBlocking(fd: number): void {
   check(libc().fcntl(fd, F_SETFL, BigInt(flags | O_NONBLOCK)), () => "set descriptor flags");
 }
 
+/** Lets reads and writes of `fd` pass the page cache by, as if it had been opened with O_DIRECT. */
+export function setDirect(fd: number): void {
+  const flags = check(libc().fcntl(fd, F_GETFL, 0n), () => "read descriptor flags");
+  check(libc().fcntl(fd, F_SETFL, BigInt(flags | O_DIRECT)), () => "pass the page cache by");
+}
+
 const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;

@@ -9,7 +9,7 @@
  */
 
 import { attachIomapProgram } from "../../src/bpf/attach.ts";
-import { parseProgramChoice } from "../../src/bpf/program.ts";
+import { parseProgramChoice } from "../../src/bpf/program_choice.ts";
 import type { PublishedExtent } from "../../src/bpf/extent_table.ts";
 
 const SYS_PIDFD_OPEN = 434n;
