@@ -13,7 +13,7 @@ import type { Handle } from "../jbd2/handle.ts";
 import type { Transactions } from "../jbd2/transactions.ts";
 import { Errno } from "../sys/errno.ts";
 import { corrupt, fail, FsError } from "../sys/fs_error.ts";
-import { chargeBlocks, refundBlocks } from "./accounting.ts";
+import { chargeBlocks, prepareCharge, refundBlocks } from "./accounting.ts";
 import { Bitmaps } from "./bitmaps.ts";
 import type { FileSystem } from "./filesystem.ts";
 import { type ClusterRun, FreeSpace } from "./free_space.ts";
@@ -115,6 +115,7 @@ export class BlockAllocator {
   allocate(handle: Handle, request: BlockRequest): BlockRun {
     const { inode, goal, purpose } = request;
     const { space, reservations } = this.#parts;
+    prepareCharge(this.#fs, handle, inode);
     const mayGrow = purpose === "data" && inode.isRegular;
     const isGrowing = mayGrow && reservations.isGrowing(inode.ino, goal);
     // What is reserved for this file is what it is to get.
@@ -123,7 +124,7 @@ export class BlockAllocator {
       ahead: isGrowing ? this.#aheadOf(inode) : 0,
       continues: isGrowing || goal !== inodeGoal(this.#fs, inode),
     });
-    const run = { ...found, length: this.#charge(handle, inode, found.length) };
+    const run = { ...found, length: this.#charge(handle, request, found.length) };
     space.take(handle, run);
     if (mayGrow) this.#expectMore(handle, inode, run, isGrowing);
     return this.#handOut(request, run);
@@ -246,11 +247,11 @@ export class BlockAllocator {
    * Lets the file's owners pay, and returns for how many clusters: where the quota does not allow
    * all, a part of it is better than nothing. Throws EDQUOT when it does not allow one.
    */
-  #charge(handle: Handle, inode: Inode, clusters: number): number {
+  #charge(handle: Handle, { inode, mayUseAll }: BlockRequest, clusters: number): number {
     const { clusterRatio } = this.#fs.superblock;
     for (let count = clusters;; count = Math.ceil(count / 2)) {
       try {
-        chargeBlocks(this.#fs, handle, inode, count * clusterRatio);
+        chargeBlocks(this.#fs, handle, inode, count * clusterRatio, mayUseAll);
         return count;
       } catch (error) {
         const isQuota = error instanceof FsError && error.errno === Errno.EDQUOT;

@@ -279,6 +279,12 @@ export class Inode {
     return Ext4Inode.i_projid.get(this.view, 0);
   }
 
+  /** Does nothing where the file system has no projects, or the inode no room for one. */
+  set projectId(id: number) {
+    if (!this.#features.has("project") || !this.#hasExtra(Ext4Inode.i_projid)) return;
+    Ext4Inode.i_projid.set(this.view, 0, id);
+  }
+
   /**
    * Number of a device node. An old, 16-bit number stands in the first word of i_block; when that
    * is zero, a newer one with 12 bits of major and 20 of minor stands in the second.

@@ -26,6 +26,7 @@ import { MetadataZones } from "./metadata_zones.ts";
 import { MultipleMountProtection } from "./mmp.ts";
 import { markInUse, markUnused } from "./mount_state.ts";
 import { listOrphans } from "./orphans.ts";
+import { Quotas } from "./quotas.ts";
 import { discardLog, openWritableJournal, recoverOnDevice } from "./recovery.ts";
 import { type WriteOptions, Writing } from "./writing.ts";
 
@@ -93,6 +94,7 @@ export function startWriting(
   }
   // A journal, or a bitmap, that lies where something else does would destroy it.
   MetadataZones.of(fs);
+  const quotas = openQuotas(fs, options);
   const wasValid = (Sb.s_state.get(fs.superblock.view, 0) & EXT4_VALID_FS) !== 0;
   markInUse(fs, {
     now: options.now().sec,
@@ -101,7 +103,18 @@ export function startWriting(
     mountpoint: options.mountpoint,
   });
   const store = journal === undefined ? undefined : openStore(fs, journal, options);
-  return new Writing(fs, options, { journal: store, protection, wasValid });
+  return new Writing(fs, options, { journal: store, protection, quotas, wasValid });
+}
+
+/** Written without them, the file system would have wrong quotas without anybody's knowing. */
+function openQuotas(fs: FileSystem, options: WriteOptions): Quotas | undefined {
+  if (!fs.superblock.features.has("quota")) return undefined;
+  try {
+    return new Quotas(fs, options.quotaLimits ?? new Set());
+  } catch (error) {
+    if (!(error instanceof FsError) || !error.isCorruption) throw error;
+    throw fail("EROFS", `its quota cannot be kept up (e2fsck may mend it): ${error.message}`);
+  }
 }
 
 function openStore(

@@ -12,6 +12,8 @@ import { InodeAllocator } from "./inode_allocator.ts";
 import type { MultipleMountProtection } from "./mmp.ts";
 import { updateFreeCounts } from "./mount_state.ts";
 import { Orphans } from "./orphans_write.ts";
+import type { QuotaType } from "./quota_file.ts";
+import type { Quotas } from "./quotas.ts";
 
 export interface WriteOptions {
   /** The time that goes into inodes. */
@@ -24,6 +26,8 @@ export interface WriteOptions {
   readonly random: () => number;
   /** False: commits do not wait for the device, and a crash of the system may destroy anything. */
   readonly barrier?: boolean;
+  /** Whose quota limits count; none without it. Use is counted in any case. */
+  readonly quotaLimits?: ReadonlySet<QuotaType>;
   /** Where the file system is mounted, for s_last_mounted. */
   readonly mountpoint?: string;
   /** The name of this machine, for others that share the disk. */
@@ -38,6 +42,8 @@ export interface WritingParts {
   readonly journal?: JournalStore;
   /** Where the file system has it. */
   readonly protection?: MultipleMountProtection;
+  /** Where the file system has the quota feature. */
+  readonly quotas?: Quotas;
   /** The file system was left in order by whoever had it last. */
   readonly wasValid: boolean;
 }

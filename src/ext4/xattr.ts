@@ -109,7 +109,8 @@ function findEntry(
   return undefined;
 }
 
-function* allEntries(fs: FileSystem, inode: Inode): Generator<XattrEntry> {
+/** The entries of all attributes, those that user space does not see among them. */
+export function* allEntries(fs: FileSystem, inode: Inode): Generator<XattrEntry> {
   yield* inode.xattrEntries();
   if (inode.fileAcl !== 0) yield* blockEntries(fs, inode);
 }
