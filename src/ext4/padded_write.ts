@@ -3,7 +3,10 @@
  * data becomes zeros.
  */
 
+import { requireOrdinary } from "./extent_cursor.ts";
 import type { FileSystem } from "./filesystem.ts";
+import type { Inode } from "./inode.ts";
+import { mapBlocks } from "./map.ts";
 
 const ZEROS = new Uint8Array(1 << 20);
 /** Data up to this size is copied in order to be written at once, together with its padding. */
@@ -44,6 +47,25 @@ export function writeZeros(fs: FileSystem, block: number, into: number, length: 
   const position = block * fs.blockSize + into;
   for (let done = 0; done < length; done += ZEROS.length) {
     fs.writeData(ZEROS.subarray(0, Math.min(ZEROS.length, length - done)), position + done);
+  }
+}
+
+/**
+ * Writes zeros over the bytes [start, end) of a file, as far as they lie in blocks that are written:
+ * others read as zeros already. Throws EIO.
+ */
+export function zeroMapped(fs: FileSystem, inode: Inode, start: number, end: number): void {
+  const { blockSize } = fs;
+  for (let at = start; at < end;) {
+    const fileBlock = Math.floor(at / blockSize);
+    const wanted = Math.ceil(end / blockSize) - fileBlock;
+    const { kind, physicalBlock, count } = mapBlocks(fs, inode, fileBlock, wanted);
+    const stop = Math.min(end, (fileBlock + count) * blockSize);
+    if (kind === "mapped") {
+      requireOrdinary(fs, inode, physicalBlock, count);
+      writeZeros(fs, physicalBlock, at - fileBlock * blockSize, stop - at);
+    }
+    at = stop;
   }
 }
 

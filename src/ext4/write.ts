@@ -1,11 +1,193 @@
-import type { FileSystem } from "./filesystem.ts";
-import type { Inode } from "./inode.ts";
+/**
+ * Writing to files. Data go straight to the device; what changes beside them is one operation, or
+ * several for what lies in many pieces.
+ *
+ * The order of writes: blocks that were the file's own are overwritten in place. New blocks, and
+ * blocks that were unwritten, are filled to their ends before the operation that makes them part of
+ * the file ends, and the commit flushes data before it writes a commit record. New blocks belong to
+ * nobody by what was last committed (src/ext4/free_space.ts), so that a crash at any time finds
+ * them either unreachable or filled.
+ */
 
+import { EXT4_APPEND_FL } from "../disk/inode.ts";
+import type { Handle } from "../jbd2/handle.ts";
+import { Errno } from "../sys/errno.ts";
+import { fail, FsError } from "../sys/fs_error.ts";
+import { mapNewBlocks } from "./block_map_write.ts";
+import { changeSize, requireChangeable, touchContent } from "./content.ts";
+import { requireOrdinary } from "./extent_cursor.ts";
+import { convertExtent } from "./extents_write.ts";
+import { readRaw } from "./file.ts";
+import type { FileSystem } from "./filesystem.ts";
+import { readInlineRoom } from "./inline_data.ts";
+import { inlineCapacity, leaveInline, storeInlineData } from "./inline_data_write.ts";
+import { type Inode } from "./inode.ts";
+import { mapBlocks } from "./map.ts";
+import { writePadded, zeroMapped } from "./padded_write.ts";
+import { maxFileSize } from "./size_limits.ts";
+import { sameBytes } from "./xattr_table.ts";
+
+/** Runs of blocks that one operation makes part of the file. */
+const MOST_RUNS = 32;
+
+/**
+ * Writes bytes to a file from `position` on, which may be behind its end: what lies between is a
+ * hole. Returns how many were written: fewer than all when space, a quota, or the largest file size
+ * ends there, or an error of the device. Whoever goes on with the rest then hears the reason: throws
+ * when nothing can be written, as ENOSPC, EDQUOT, EFBIG, EPERM, ENOKEY, EIO.
+ */
 export function writeFile(
-  _fs: FileSystem,
-  _inode: Inode,
-  _position: number,
-  _bytes: Uint8Array<ArrayBuffer>,
+  fs: FileSystem,
+  inode: Inode,
+  position: number,
+  bytes: Uint8Array<ArrayBuffer>,
+): number {
+  requireChangeable(inode);
+  if (inode.hasFlag(EXT4_APPEND_FL)) requireOnlyAppends(fs, inode, position, bytes);
+  if (bytes.length === 0) return 0;
+  const most = maxFileSize(fs, inode) - position;
+  if (most <= 0) throw fail("EFBIG", "File too large", { ino: inode.ino });
+  const end = Math.min(bytes.length, most);
+  let done = 0;
+  let mostRuns = MOST_RUNS;
+  while (done < end) {
+    const rest = done === 0 && end === bytes.length ? bytes : bytes.subarray(done, end);
+    try {
+      done += fs.change((handle) => write(fs, handle, inode, position + done, rest, mostRuns));
+    } catch (error) {
+      // All was undone. A part of it may have room: it is written a run at a time, up to the end.
+      if (isOutOfSpace(error) && mostRuns > 1) mostRuns = 1;
+      else if (done > 0 && error instanceof FsError) return done;
+      else throw error;
+    }
+  }
+  return done;
+}
+
+/** The content of an inode with inline data goes into a block, and the inode has a map of blocks. */
+export function moveInlineToBlocks(fs: FileSystem, handle: Handle, inode: Inode): void {
+  const content = leaveInline(fs, handle, inode);
+  if (content.length === 0) return;
+  const wanted = { fileBlock: 0, count: 1, purpose: "data" } as const;
+  writePadded(fs, mapNewBlocks(fs, handle, inode, wanted).physicalBlock, 0, content);
+}
+
+function isOutOfSpace(error: unknown): boolean {
+  return error instanceof FsError &&
+    (error.errno === Errno.ENOSPC || error.errno === Errno.EDQUOT);
+}
+
+/** One operation: writes as many of the bytes as lie in `mostRuns` runs of new blocks. */
+function write(
+  fs: FileSystem,
+  handle: Handle,
+  inode: Inode,
+  position: number,
+  bytes: Uint8Array<ArrayBuffer>,
+  mostRuns: number,
+): number {
+  touchContent(fs, handle, inode);
+  if (inode.hasInlineData) {
+    if (writeInline(fs, handle, inode, position, bytes)) return bytes.length;
+    moveInlineToBlocks(fs, handle, inode);
+  }
+  const { size } = inode;
+  if (position > size) zeroTail(fs, inode, position);
+  const end = position + bytes.length;
+  const writtenEnd = Math.ceil(Math.max(size, end) / fs.blockSize);
+  let at = position;
+  for (let runs = 0; at < end && runs < mostRuns;) {
+    const fileBlock = Math.floor(at / fs.blockSize);
+    const into = at - fileBlock * fs.blockSize;
+    const wanted = Math.ceil((into + end - at) / fs.blockSize);
+    const { physicalBlock, count, isFilled } = place(fs, handle, inode, {
+      fileBlock,
+      count: wanted,
+      writtenEnd,
+    });
+    if (!isFilled) runs++;
+    const stop = Math.min(end, at - into + count * fs.blockSize);
+    const part = at === position && stop === end
+      ? bytes
+      : bytes.subarray(at - position, stop - position);
+    if (isFilled) fs.writeData(part, physicalBlock * fs.blockSize + into);
+    else writePadded(fs, physicalBlock, into, part);
+    at = stop;
+  }
+  if (at > size) changeSize(fs, handle, inode, at);
+  return at - position;
+}
+
+/** Blocks to write to: `isFilled` when what they hold is the file's, and not to be replaced whole. */
+interface Place {
+  readonly physicalBlock: number;
+  readonly count: number;
+  readonly isFilled: boolean;
+}
+
+/** Sees to it that file blocks, from the first one on, are mapped and written. */
+function place(
+  fs: FileSystem,
+  handle: Handle,
+  inode: Inode,
+  { fileBlock, count, writtenEnd }: {
+    readonly fileBlock: number;
+    readonly count: number;
+    readonly writtenEnd: number;
+  },
+): Place {
+  const found = mapBlocks(fs, inode, fileBlock, count);
+  if (found.kind === "hole") {
+    const wanted = { fileBlock, count: found.count, purpose: "data" } as const;
+    const run = mapNewBlocks(fs, handle, inode, wanted);
+    return { physicalBlock: run.physicalBlock, count: run.count, isFilled: false };
+  }
+  const { physicalBlock } = found;
+  requireOrdinary(fs, inode, physicalBlock, found.count);
+  if (found.kind === "mapped") return { physicalBlock, count: found.count, isFilled: true };
+  const run = { fileBlock, count: found.count, unwritten: false, writtenEnd };
+  return { physicalBlock, count: convertExtent(fs, handle, inode, run), isFilled: false };
+}
+
+/** False when the data do not fit into the inode. */
+function writeInline(
+  fs: FileSystem,
+  handle: Handle,
+  inode: Inode,
+  position: number,
+  bytes: Uint8Array<ArrayBuffer>,
+): boolean {
+  const end = position + bytes.length;
+  if (end > inlineCapacity(fs, inode)) return false;
+  const before = readInlineRoom(inode).subarray(0, inode.size);
+  const after = new Uint8Array(Math.max(before.length, end));
+  after.set(before);
+  after.set(bytes, position);
+  storeInlineData(fs, handle, inode, after);
+  if (end > inode.size) inode.size = end;
+  return true;
+}
+
+/**
+ * The file grows and leaves its last block behind: what the block has behind the old end must read
+ * as zeros from now on. It has zeros there already, unless a crash or another system left something.
+ */
+export function zeroTail(fs: FileSystem, inode: Inode, newSize: number): void {
+  const blockEnd = Math.ceil(inode.size / fs.blockSize) * fs.blockSize;
+  zeroMapped(fs, inode, inode.size, Math.min(blockEnd, newSize));
+}
+
+/**
+ * The kernel's cache sends whole pages, which begin with what was there before. Throws EPERM where
+ * that would change.
+ */
+function requireOnlyAppends(
+  fs: FileSystem,
+  inode: Inode,
+  position: number,
+  bytes: Uint8Array,
 ): void {
-  throw new Error("not built yet");
+  const before = readRaw(fs, inode, position, bytes.length);
+  if (sameBytes(before, bytes.subarray(0, before.length))) return;
+  throw fail("EPERM", "The file is append-only", { ino: inode.ino });
 }

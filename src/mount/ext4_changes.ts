@@ -183,7 +183,9 @@ export class Ext4Changes implements ChangeHandlers {
     const inode = this.#nodes.inode(nodeId);
     // Whoever wrote into the cache is not known by now; most likely it was the owner.
     this.#spaceFor(isFromCache ? inode : caller);
-    writeFile(this.#fs, inode, position, bytes);
+    for (let done = 0; done < bytes.length;) {
+      done += writeFile(this.#fs, inode, position + done, bytes.subarray(done));
+    }
     const mode = killSetIds ? withoutSetIds(inode) : undefined;
     if (mode !== undefined) setAttributes(this.#fs, inode, { mode }, ROOT);
     this.#syncFile(inode);
