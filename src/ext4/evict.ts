@@ -1,15 +1,17 @@
 /**
  * The end of an inode: nobody has a name or an open descriptor of it any more. Its blocks are freed
- * in as many operations as it takes, during which it is an orphan (orphans_write.ts); the last
- * operation frees what its attributes hold, and the inode.
+ * in as many operations as it takes, during which it is an orphan (orphans_write.ts), empty by its
+ * size. The last of them also frees what its attributes hold, and the inode.
  */
 
+import type { Handle } from "../jbd2/handle.ts";
 import { refundInode } from "./accounting.ts";
+import { unmapBlocks } from "./block_map_write.ts";
 import type { FileSystem } from "./filesystem.ts";
 import type { Inode } from "./inode.ts";
+import { MAX_FILE_BLOCKS } from "./map.ts";
 import { dropUnlinked } from "./orphans_write.ts";
 import { isFastSymlink } from "./symlink.ts";
-import { freeBlocksBehindSize } from "./truncate.ts";
 import { dropXattrs } from "./xattr_write.ts";
 
 /**
@@ -20,15 +22,15 @@ export function evict(fs: FileSystem, inode: Inode): void {
   if (inode.linksCount > 0 || !fs.unlinkedInodes.has(inode.ino)) {
     throw new Error(`inode ${inode.ino} is not one to be evicted`);
   }
-  if (hasContent(fs, inode)) freeContent(fs, inode);
-  fs.change((handle) => {
-    fs.modifyInode(handle, inode);
-    if (inode.fileAcl !== 0 || inode.xattrEntries().length > 0) dropXattrs(fs, handle, inode);
-    refundInode(fs, handle, inode);
-    dropUnlinked(fs, handle, inode);
-    inode.dtime = Math.floor(fs.writing.now().sec) % 2 ** 32;
-    fs.writing.inodes.free(handle, inode.ino, inode.isDirectory);
-  });
+  let end = hasContent(fs, inode) ? MAX_FILE_BLOCKS : 0;
+  do {
+    end = fs.change((handle) => {
+      fs.modifyInode(handle, inode);
+      const left = end === 0 ? 0 : freeContent(fs, handle, inode, end);
+      if (left === 0) freeInode(fs, handle, inode);
+      return left;
+    });
+  } while (end > 0);
 }
 
 /** True for an inode whose i_block leads to blocks. */
@@ -38,10 +40,16 @@ function hasContent(fs: FileSystem, inode: Inode): boolean {
   return inode.isRegular || inode.isDirectory;
 }
 
-function freeContent(fs: FileSystem, inode: Inode): void {
-  fs.change((handle) => {
-    fs.modifyInode(handle, inode);
-    inode.size = 0;
-  });
-  freeBlocksBehindSize(fs, inode);
+/** Frees some of the file blocks before `end`; returns the end of what is left. */
+function freeContent(fs: FileSystem, handle: Handle, inode: Inode, end: number): number {
+  inode.size = 0;
+  return unmapBlocks(fs, handle, inode, 0, end);
+}
+
+function freeInode(fs: FileSystem, handle: Handle, inode: Inode): void {
+  if (inode.fileAcl !== 0 || inode.xattrEntries().length > 0) dropXattrs(fs, handle, inode);
+  refundInode(fs, handle, inode);
+  dropUnlinked(fs, handle, inode);
+  inode.dtime = Math.floor(fs.writing.now().sec) % 2 ** 32;
+  fs.writing.inodes.free(handle, inode.ino, inode.isDirectory);
 }
