@@ -4,6 +4,7 @@ import { FileDevice } from "../../src/block/file_device.ts";
 import { FileSystem } from "../../src/ext4/filesystem.ts";
 import type { Inode } from "../../src/ext4/inode.ts";
 import { lookup } from "../../src/ext4/lookup.ts";
+import type { WriteOptions } from "../../src/ext4/writing.ts";
 import { run, type TempDir } from "./run.ts";
 
 /** Arguments of mke2fs, and the size. Each has files `first` and `second`, and a folder `folder`. */
@@ -64,7 +65,7 @@ export interface Opened extends Disposable {
 }
 
 /** Opens an image for writing. Times and generations are the same each time. */
-export function openForWriting(image: string): Opened {
+export function openForWriting(image: string, more: Partial<WriteOptions> = {}): Opened {
   const complaints: string[] = [];
   const note = (message: string) => void complaints.push(message);
   const device = FileDevice.open(image, { readOnly: false });
@@ -76,6 +77,7 @@ export function openForWriting(image: string): Opened {
       monotonic: () => clock,
       commitInterval: 5000,
       random: () => (clock++ * 0x9e3779b1) >>> 0,
+      ...more,
     },
   });
   return { fs, complaints, [Symbol.dispose]: () => fs.close() };
