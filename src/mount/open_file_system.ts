@@ -1,9 +1,10 @@
 /** Opening the file system of a mount: for writing where that is asked for and safe. */
 
 import type { Device } from "../block/device.ts";
-import { concerns } from "../ext4/concerns.ts";
+import { concerns, writingConcerns } from "../ext4/concerns.ts";
 import { EXT4_ERROR_FS, Ext4SuperBlock as Sb } from "../disk/superblock.ts";
 import { FileSystem, type OpenOptions } from "../ext4/filesystem.ts";
+import type { Superblock } from "../ext4/superblock.ts";
 import { findSuperblock } from "../ext4/superblock_search.ts";
 import type { WriteOptions } from "../ext4/writing.ts";
 import { Errno } from "../sys/errno.ts";
@@ -47,13 +48,19 @@ export function openFileSystem(request: OpenRequest): FileSystem {
 /** Why a mount that could be writable is not, or undefined. */
 function findObstacle({ device, settings, log }: OpenRequest): string | undefined {
   if (settings.superblockBlock !== undefined) return "a backup superblock is for reading only";
-  const { superblock } = findSuperblock(device, undefined, log);
-  const hasErrors = (Sb.s_state.get(superblock.view, 0) & EXT4_ERROR_FS) !== 0;
-  if (hasErrors && settings.errors !== "continue") {
-    return "errors were found in it before: e2fsck should check it " +
-      "(with errors=continue it is writable all the same)";
+  if (settings.quotaFiles) {
+    return "the quota files of usrjquota and grpjquota are not kept up " +
+      "(the quota feature is: tune2fs -O quota)";
   }
-  return undefined;
+  return refusalAfterErrors(findSuperblock(device, undefined, log).superblock, settings);
+}
+
+/** What damage left may become worse by writing. */
+function refusalAfterErrors(superblock: Superblock, settings: MountSettings): string | undefined {
+  const hasErrors = (Sb.s_state.get(superblock.view, 0) & EXT4_ERROR_FS) !== 0;
+  if (!hasErrors || settings.errors === "continue") return undefined;
+  return "errors were found in it before: e2fsck should check it " +
+    "(with errors=continue it is writable all the same)";
 }
 
 function openForReading({ device, source, log }: OpenRequest, options: OpenOptions): FileSystem {
@@ -72,8 +79,16 @@ function openForWriting(request: OpenRequest, options: OpenOptions): FileSystem 
     log.warn(`mounting ${source} read-only: ${error.message}`);
     return openForReading(request, options);
   }
-  if (!fs.writing.parts.wasValid && !fs.superblock.features.has("has_journal")) {
-    log.warn(`${source}: it was not unmounted cleanly and has no journal: e2fsck should check it`);
+  const { settings } = request;
+  // An error that the journal knew of has come into the superblock.
+  const refusal = refusalAfterErrors(fs.superblock, settings);
+  if (refusal !== undefined) {
+    fs.stopWriting();
+    log.warn(`mounting ${source} read-only: ${refusal}`);
+    return openForReading(request, options);
+  }
+  for (const concern of writingConcerns(fs, settings.quotaLimits)) {
+    log.warn(`${source}: ${concern}`);
   }
   return fs;
 }
@@ -85,6 +100,7 @@ function writeOptions({ settings, mountpoint }: OpenRequest): WriteOptions {
     monotonic: () => performance.now(),
     commitInterval: settings.commitSeconds * 1000,
     barrier: settings.barrier,
+    quotaLimits: settings.quotaLimits,
     mountpoint,
     hostName: Deno.hostname(),
     random: () => crypto.getRandomValues(random)[0],

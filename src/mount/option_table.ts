@@ -9,6 +9,7 @@
  */
 
 import { parseProgramChoice } from "../bpf/program_choice.ts";
+import type { QuotaType } from "../ext4/quota_file.ts";
 import { fail } from "../sys/fs_error.ts";
 import { parseNumber, parseSeconds, parseSize } from "./option_list.ts";
 import type { Draft, MountSettings } from "./options.ts";
@@ -69,7 +70,6 @@ function ignored(names: string, doc: string, argument?: string): MountOption {
 const OF_FSTAB = "for mount(8) and fstab, which have acted on it before the server starts";
 const OF_WRITING = "about how the kernel's driver writes, which changes nothing in what is stored";
 const OF_TUNING = "tunes the kernel's own driver";
-const OF_QUOTA = "limits are kept in the file system by its own quota feature";
 const OF_RESERVED = "the superblock says whom the reserved blocks are for: tune2fs -u and -g";
 const OF_CACHING = "the server owns the device, so what the kernel keeps never goes stale";
 const OF_THREADS = "one thread serves the file system";
@@ -157,7 +157,7 @@ export const MOUNT_OPTIONS: readonly MountOption[] = [
     "errors",
     "ACTION",
     "behavior",
-    "on damage: continue, remount-ro, or panic (end the server); the superblock has the default",
+    "on damage: continue, remount-ro or panic (end the server); default: the superblock's. Only continue mounts rw what has errors already",
     (settings, text) => {
       if (text !== "continue" && text !== "remount-ro" && text !== "panic") {
         throw fail("EINVAL", `errors: '${text}' is not continue, remount-ro or panic`);
@@ -165,6 +165,39 @@ export const MOUNT_OPTIONS: readonly MountOption[] = [
       settings.errors = text;
     },
   ),
+  flag(
+    "usrquota quota",
+    "behavior",
+    "keep to the limits of users, with the quota feature, which counts their use in any case",
+    (settings) => limit(settings, "user"),
+  ),
+  flag(
+    "grpquota",
+    "behavior",
+    "the same for groups",
+    (settings) => limit(settings, "group"),
+  ),
+  flag(
+    "prjquota",
+    "behavior",
+    "the same for projects",
+    (settings) => limit(settings, "project"),
+  ),
+  flag("noquota", "behavior", "keep to no limits, the default", (settings) => {
+    settings.quotaLimits = new Set();
+  }),
+  {
+    ...value(
+      "usrjquota grpjquota",
+      "FILE",
+      "behavior",
+      "the older quota files are not kept up: makes the mount read-only, unless FILE is empty",
+      (settings, file) => {
+        if (file !== "") settings.quotaFiles = true;
+      },
+    ),
+    argumentIsOptional: true,
+  },
   flag("fakeroot", "behavior", "let everybody do everything, as if root", (settings) => {
     settings.fakeroot = true;
   }),
@@ -437,8 +470,7 @@ export const MOUNT_OPTIONS: readonly MountOption[] = [
   ignored("warn_on_error nowarn_on_error mand nomand", OF_TUNING),
   { ...ignored("dax", "FUSE has no such access to this device", "HOW"), argumentIsOptional: true },
   ignored("inlinecrypt", "the server does not decrypt"),
-  ignored("quota noquota usrquota grpquota prjquota", OF_QUOTA),
-  ignored("usrjquota grpjquota jqfmt", OF_QUOTA, "NAME"),
+  ignored("jqfmt", "the format of quota files that are not kept up: see usrjquota", "NAME"),
   ignored("resuid resgid", OF_RESERVED, "ID"),
   ignored("nonempty", "libfuse 3 always mounts over directories with content"),
   ignored("large_read big_writes", OF_SIZES),
@@ -453,6 +485,10 @@ export const MOUNT_OPTIONS: readonly MountOption[] = [
   ignored("clone_fd", OF_THREADS),
   ignored("max_threads max_idle_threads", OF_THREADS, "NUMBER"),
 ];
+
+function limit(settings: Draft, type: QuotaType): void {
+  settings.quotaLimits = new Set([...settings.quotaLimits, type]);
+}
 
 /** The limits are those of fuse2fs: no less than a block, no more than 2 GiB. */
 function parseCacheSize(text: string): number {

@@ -1,5 +1,6 @@
 /** What the mount options of one mount come to, and how they get there from the values of -o. */
 
+import type { QuotaType } from "../ext4/quota_file.ts";
 import { fail } from "../sys/fs_error.ts";
 import type { AccessTimeRule } from "./access_times.ts";
 import type { ProgramSettings } from "./iomap_program.ts";
@@ -39,6 +40,10 @@ export interface MountSettings {
   readonly kernel: boolean;
   /** What damage does to the mount; undefined: what the superblock says. */
   readonly errors: ErrorsBehavior | undefined;
+  /** Whose quota limits count. */
+  readonly quotaLimits: ReadonlySet<QuotaType>;
+  /** The user named quota files of the older kind. */
+  readonly quotaFiles: boolean;
   readonly dirsync: boolean;
   readonly sync: boolean;
   readonly lazytime: boolean;
@@ -121,6 +126,8 @@ function defaultSettings(): Draft {
     fakeroot: false,
     kernel: false,
     errors: undefined,
+    quotaLimits: new Set(),
+    quotaFiles: false,
     dirsync: false,
     sync: false,
     lazytime: false,
