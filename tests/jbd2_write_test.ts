@@ -17,6 +17,7 @@ import {
   Workload,
 } from "./support/journal_workload.ts";
 import { blockSizeOf, replayByE2fsck } from "./support/journal.ts";
+import { RecordingDevice } from "./support/recording_device.ts";
 import { requires } from "./support/requirements.ts";
 import { run, TempDir } from "./support/run.ts";
 
@@ -157,6 +158,29 @@ async function replayByKernel(
   return Deno.readFileSync(copy);
 }
 
+Deno.test("JournalStore: a commit takes two writes and two flushes, and with data no more", async () => {
+  if (!requires("e2fsprogs")) return;
+  using folder = new TempDir();
+  const path = folder.join("image");
+  await run("mke2fs", ["-q", "-F", "-t", "ext4", ...SMALL, path, "16M"]);
+  const device = new RecordingDevice(Deno.readFileSync(path));
+  const fs = openForLogging(device, { is64bit: true, checksums: "journal_checksum_v3" });
+  const kinds = () => device.log.splice(0).map(({ kind }) => kind);
+  kinds();
+  fs.transactions.run((handle) => {
+    for (let block = 0; block < 150; block++) handle.create(15000 + 2 * block);
+  });
+  device.write(new Uint8Array(5000), 14_000 * 1024);
+  fs.transactions.noteData();
+  fs.transactions.commit();
+  assert.deepEqual(kinds(), ["write", "write", "flush", "write", "flush"]);
+  fs.transactions.noteData();
+  fs.transactions.commit();
+  assert.deepEqual(kinds(), ["flush"], "data alone");
+  fs.transactions.commit();
+  assert.deepEqual(kinds(), [], "nothing");
+});
+
 Deno.test("JournalStore: a journal on a device of its own", async () => {
   if (!requires("root", "loop", "e2fsprogs")) return;
   using folder = new TempDir();
@@ -203,4 +227,49 @@ Deno.test("JournalStore: debugfs shows what is in the log", async () => {
   assert.match(stdout, /Found expected sequence 2, type 5 \(revoke table\)/);
   assert.match(stdout, /Revoke FS block 15050/);
   assert.match(stdout, /Found expected sequence 2, type 2 \(commit block\)/);
+});
+
+Deno.test("JournalStore: the kernel goes on behind a log that ends near the fast commits", async () => {
+  if (!requires("root", "loop", "e2fsprogs")) return;
+  using folder = new TempDir();
+  const path = folder.join("image");
+  const size = ["-b", "1024", "-J", "size=2", "-O", "fast_commit"];
+  await run("mke2fs", ["-q", "-F", "-t", "ext4", ...size, path, "32M"]);
+  const device = new MemoryDevice(Deno.readFileSync(path));
+  const fs = openForLogging(device, {
+    is64bit: true,
+    checksums: "journal_checksum_v3",
+    fastCommits: true,
+  });
+  // The log has 2112 blocks, the last 64 of which are for fast commits.
+  const { statistics } = fs.store;
+  while (statistics.logBlocks < 2055) {
+    const count = Math.min(100, 2056 - statistics.logBlocks);
+    fs.transactions.run((handle) => {
+      for (let block = 0; block < count; block++) handle.create(20_000 + block).bytes.fill(count);
+    });
+    fs.transactions.commit();
+  }
+  const crashed = device.bytes.slice();
+  fs.transactions.writeBack();
+  fs.store.close();
+  for (const image of [crashed, device.bytes]) {
+    Deno.writeFileSync(path, image);
+    {
+      await using loop = await attachLoop(path);
+      await using mounted = await mountKernel(
+        loop.path,
+        folder.mkdir(`after${image === crashed}`),
+        "rw",
+      );
+      for (let dir = 0; dir < 30; dir++) {
+        Deno.mkdirSync(`${mounted.dir}/${dir}`);
+        await run("sync", ["-f", mounted.dir]);
+      }
+      Deno.removeSync(mounted.dir + "/29");
+    }
+    await run("e2fsck", ["-fn", path]);
+    const { stdout } = await run("dumpe2fs", ["-h", path]);
+    assert.doesNotMatch(stdout, /errors|Journal errno/);
+  }
 });

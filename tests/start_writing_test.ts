@@ -268,6 +268,39 @@ Deno.test("FileSystem.open for writing: an unwanted log is thrown away, as by th
   assert.equal(await rootTime(folder, again.bytes), 1234567891);
 });
 
+Deno.test("FileSystem.open for writing: of a log that is thrown away, nothing comes back later", async () => {
+  if (!requires("e2fsprogs")) return;
+  using folder = new TempDir();
+  const journal = ["-O", "^metadata_csum", "-J", "size=1"];
+  const device = new MemoryDevice(
+    await makeImage(folder, ["-t", "ext4", "-b", "1024", ...journal]),
+  );
+  const fs = openForWriting(device);
+  // Where each transaction of the old log ends.
+  const ends: number[] = [];
+  for (let sec = 1; sec < 10; sec++) {
+    touchRoot(fs, sec);
+    fs.writing.transactions.commit();
+    ends.push(fs.writing.parts.journal!.statistics.logBlocks);
+  }
+  const path = folder.join("unwanted");
+  Deno.writeFileSync(path, device.bytes);
+  await run("debugfs", ["-w", "-R", "feature -needs_recovery", path]);
+  const again = new MemoryDevice(Deno.readFileSync(path));
+  // The log is damaged at its start: it seems to be empty.
+  const start = await journalBlock(path, 1) * 1024;
+  again.bytes.fill(0, start, start + 1024);
+  const opened = openForWriting(again);
+  // The new transaction is so long that behind it, the third one of the old log begins.
+  opened.change((handle) => {
+    for (let extra = 3; extra < ends[1]; extra++) handle.create(12_000 + extra);
+  });
+  touchRoot(opened, 1234567891);
+  opened.writing.transactions.commit();
+  const crashed = new MemoryDevice(again.bytes.slice());
+  assert.equal(openForWriting(crashed).root.mtime.sec, 1234567891);
+});
+
 Deno.test("FileSystem.open for writing: EROFS for what is only read, with the reason", async () => {
   if (!requires("e2fsprogs")) return;
   using folder = new TempDir();

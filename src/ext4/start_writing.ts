@@ -126,6 +126,7 @@ function openStore(
   const formatted = setLogFormat(journal, {
     is64bit: superblock.features.has("64bit"),
     checksums: superblock.hasMetadataChecksums ? "journal_checksum_v3" : "none",
+    fastCommits: superblock.features.has("fast_commit"),
   });
   return new JournalStore(fs.cache, fs.device, formatted, {
     now: options.now,
@@ -150,9 +151,9 @@ export function stopWriting(fs: FileSystem, writing: Writing): void {
 function leaveInOrder(fs: FileSystem, writing: Writing): void {
   const { transactions, parts: { journal, wasValid } } = writing;
   transactions.writeBack();
-  journal?.close();
-  // Without barriers, nothing was waited for so far.
+  // Without barriers, nothing was waited for so far; the log is needed until then.
   fs.device.flush();
+  journal?.close();
   const logBytes = (journal?.statistics.logBlocks ?? 0) * fs.blockSize;
   markUnused(fs, {
     now: writing.now().sec,

@@ -14,6 +14,10 @@
  *  3. The commit block.
  *  4. Flush. The transaction is durable.
  *
+ * The kernel's journal_async_commit saves step 2 and lets checksums tell whether all of the log came
+ * to the disk. They do not cover file data, so that it is only to be had without data=ordered; it is
+ * not used here.
+ *
  * After that its blocks stay in the cache, held, and are written to their places when the log has
  * no room left for another transaction of full size, or when they take much memory:
  *

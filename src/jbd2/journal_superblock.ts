@@ -7,6 +7,8 @@
 import { crc32c } from "../disk/crc32c.ts";
 import {
   JBD2_CRC32C_CHKSUM,
+  JBD2_DEFAULT_FAST_COMMIT_BLOCKS,
+  JBD2_MIN_JOURNAL_BLOCKS,
   JBD2_SUPERBLOCK_V2,
   JournalSuperblock as Sb,
 } from "../disk/journal.ts";
@@ -23,12 +25,14 @@ export function writeLogStart(journal: WritableJournal, start: number, sequence:
 }
 
 /**
- * There is no log.
+ * There is no log, and nothing in the area of fast commits: the feature is off until the next mount,
+ * as the kernel leaves it, so that older kernels can mount the file system.
  * @param sequence the next transaction, a number that none in the ring has
  * @param head where the next transaction may go
  */
 export function writeEmptyLog(journal: WritableJournal, sequence: number, head: number): void {
   Sb.s_head.set(journal.view, 0, head);
+  if (journal.version > 1) setJournalFeatures(journal.view, { fast_commit: false });
   writeLogStart(journal, 0, sequence);
 }
 
@@ -43,6 +47,11 @@ export interface LogFormat {
   readonly is64bit: boolean;
   /** Which kind of checksums: the old one of whole transactions, or those of each block. */
   readonly checksums: "none" | "journal_checksum" | "journal_checksum_v2" | "journal_checksum_v3";
+  /**
+   * The file system has the feature of fast commits: the ring ends in front of their area. None is
+   * written here, but the kernel goes on where this ring ends, and would lose its way in the area.
+   */
+  readonly fastCommits?: boolean;
 }
 
 /**
@@ -60,6 +69,8 @@ export function setLogFormat(journal: WritableJournal, format: LogFormat): Writa
     journal_incompat_revoke: true,
     journal_64bit: format.is64bit || journal.features.has("journal_64bit"),
     journal_async_commit: false,
+    fast_commit: journal.fastCommits !== undefined ||
+      (format.fastCommits === true && hasRoomForFastCommits(journal)),
     journal_checksum: format.checksums === "journal_checksum",
     journal_checksum_v2: format.checksums === "journal_checksum_v2",
     journal_checksum_v3: format.checksums === "journal_checksum_v3",
@@ -71,6 +82,12 @@ export function setLogFormat(journal: WritableJournal, format: LogFormat): Writa
   store(journal);
   const { blocks, superblockBlock, length } = journal;
   return openJournal(blocks, { superblockBlock, maxBlocks: length });
+}
+
+/** Where there is not, the kernel makes no fast commits either. */
+function hasRoomForFastCommits({ view, length, first }: WritableJournal): boolean {
+  const count = Sb.s_num_fc_blks.get(view, 0) || JBD2_DEFAULT_FAST_COMMIT_BLOCKS;
+  return length - count - (first - 1) >= JBD2_MIN_JOURNAL_BLOCKS;
 }
 
 function store({ view, superblockBytes, superblockBlock, blocks }: WritableJournal): void {
