@@ -27,6 +27,7 @@ export function shiftToStart(
   from: number,
   distance: number,
 ): number | undefined {
+  fs.mapObserver?.changing(inode, from - distance, MAX_FILE_BLOCKS);
   let at = from;
   for (let leaves = 0; leaves < MOST_LEAVES; leaves++) {
     const cursor = new ExtentCursor(fs, inode, at);
@@ -61,6 +62,7 @@ export function shiftToEnd(
     readonly distance: number;
   },
 ): number | undefined {
+  fs.mapObserver?.changing(inode, start, MAX_FILE_BLOCKS);
   let stop = end;
   for (let leaves = 0; leaves < MOST_LEAVES; leaves++) {
     const cursor = new ExtentCursor(fs, inode, stop - 1);

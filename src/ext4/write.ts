@@ -21,8 +21,8 @@ import { readRaw } from "./file.ts";
 import type { FileSystem } from "./filesystem.ts";
 import { readInlineRoom } from "./inline_data.ts";
 import { inlineCapacity, leaveInline, storeInlineData } from "./inline_data_write.ts";
-import { type Inode } from "./inode.ts";
-import { mapBlocks } from "./map.ts";
+import type { Inode } from "./inode.ts";
+import { mapBlocks, type Mapping, MAX_FILE_BLOCKS } from "./map.ts";
 import { writePadded, zeroMapped } from "./padded_write.ts";
 import { maxFileSize } from "./size_limits.ts";
 import { sameBytes } from "./xattr_table.ts";
@@ -66,6 +66,7 @@ export function writeFile(
 
 /** The content of an inode with inline data goes into a block, and the inode has a map of blocks. */
 export function moveInlineToBlocks(fs: FileSystem, handle: Handle, inode: Inode): void {
+  fs.mapObserver?.changing(inode, 0, MAX_FILE_BLOCKS);
   const content = leaveInline(fs, handle, inode);
   if (content.length === 0) return;
   const wanted = { fileBlock: 0, count: 1, purpose: "data" } as const;
@@ -96,57 +97,45 @@ function write(
   const end = position + bytes.length;
   const writtenEnd = Math.ceil(Math.max(size, end) / fs.blockSize);
   let at = position;
-  for (let runs = 0; at < end && runs < mostRuns;) {
+  for (let runs = 0; at < end;) {
     const fileBlock = Math.floor(at / fs.blockSize);
     const into = at - fileBlock * fs.blockSize;
-    const wanted = Math.ceil((into + end - at) / fs.blockSize);
-    const { physicalBlock, count, isFilled } = place(fs, handle, inode, {
-      fileBlock,
-      count: wanted,
-      writtenEnd,
-    });
-    if (!isFilled) runs++;
+    const found = mapBlocks(fs, inode, fileBlock, Math.ceil((into + end - at) / fs.blockSize));
+    const isFilled = found.kind === "mapped";
+    // What was written before a run that there is no room for must count.
+    if (!isFilled && (runs++ === mostRuns || (mostRuns === 1 && at > position))) break;
+    const { physicalBlock, count } = isFilled ? found : fill(fs, handle, inode, found, writtenEnd);
     const stop = Math.min(end, at - into + count * fs.blockSize);
     const part = at === position && stop === end
       ? bytes
       : bytes.subarray(at - position, stop - position);
-    if (isFilled) fs.writeData(part, physicalBlock * fs.blockSize + into);
-    else writePadded(fs, physicalBlock, into, part);
+    if (isFilled) {
+      requireOrdinary(fs, inode, physicalBlock, count);
+      fs.writeData(part, physicalBlock * fs.blockSize + into);
+    } else writePadded(fs, physicalBlock, into, part);
     at = stop;
   }
   if (at > size) changeSize(fs, handle, inode, at);
   return at - position;
 }
 
-/** Blocks to write to: `isFilled` when what they hold is the file's, and not to be replaced whole. */
-interface Place {
-  readonly physicalBlock: number;
-  readonly count: number;
-  readonly isFilled: boolean;
-}
-
-/** Sees to it that file blocks, from the first one on, are mapped and written. */
-function place(
+/**
+ * Makes a hole, or a run of unwritten blocks, mapped and written: how many, and where they are. The
+ * caller has to write to all of them.
+ */
+function fill(
   fs: FileSystem,
   handle: Handle,
   inode: Inode,
-  { fileBlock, count, writtenEnd }: {
-    readonly fileBlock: number;
-    readonly count: number;
-    readonly writtenEnd: number;
-  },
-): Place {
-  const found = mapBlocks(fs, inode, fileBlock, count);
-  if (found.kind === "hole") {
-    const wanted = { fileBlock, count: found.count, purpose: "data" } as const;
-    const run = mapNewBlocks(fs, handle, inode, wanted);
-    return { physicalBlock: run.physicalBlock, count: run.count, isFilled: false };
+  { kind, fileBlock, physicalBlock, count }: Mapping,
+  writtenEnd: number,
+): { readonly physicalBlock: number; readonly count: number } {
+  if (kind === "hole") {
+    return mapNewBlocks(fs, handle, inode, { fileBlock, count, purpose: "data" });
   }
-  const { physicalBlock } = found;
-  requireOrdinary(fs, inode, physicalBlock, found.count);
-  if (found.kind === "mapped") return { physicalBlock, count: found.count, isFilled: true };
-  const run = { fileBlock, count: found.count, unwritten: false, writtenEnd };
-  return { physicalBlock, count: convertExtent(fs, handle, inode, run), isFilled: false };
+  requireOrdinary(fs, inode, physicalBlock, count);
+  const run = { fileBlock, count, unwritten: false, writtenEnd };
+  return { physicalBlock, count: convertExtent(fs, handle, inode, run) };
 }
 
 /** False when the data do not fit into the inode. */

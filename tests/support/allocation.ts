@@ -1,5 +1,6 @@
 /** File systems of many layouts to allocate on, and what e2fsprogs say of them afterwards. */
 
+import type { Device } from "../../src/block/device.ts";
 import { FileDevice } from "../../src/block/file_device.ts";
 import { FileSystem } from "../../src/ext4/filesystem.ts";
 import type { Inode } from "../../src/ext4/inode.ts";
@@ -10,6 +11,7 @@ import { run, type TempDir } from "./run.ts";
 /** Arguments of mke2fs, and the size. Each has files `first` and `second`, and a folder `folder`. */
 export const LAYOUTS: Readonly<Record<string, { mke2fs: string; megabytes: number }>> = {
   "ext2-1k": { mke2fs: "-t ext2 -b 1024", megabytes: 20 },
+  "ext2-4k": { mke2fs: "-t ext2 -b 4096", megabytes: 40 },
   "ext2-revision0": { mke2fs: "-t ext2 -r 0 -O none -b 1024", megabytes: 20 },
   "ext3-2k": { mke2fs: "-t ext3 -b 2048 -J size=4 -g 4096", megabytes: 40 },
   "ext4-1k": { mke2fs: "-t ext4 -b 1024", megabytes: 60 },
@@ -29,6 +31,10 @@ export const LAYOUTS: Readonly<Record<string, { mke2fs: string; megabytes: numbe
   "ext4-sparse-super2": { mke2fs: "-t ext4 -b 1024 -O sparse_super2 -g 2048", megabytes: 40 },
   "ext4-bigalloc-1k": { mke2fs: "-t ext4 -b 1024 -O bigalloc -C 8192", megabytes: 200 },
   "ext4-bigalloc-4k": { mke2fs: "-t ext4 -b 4096 -O bigalloc -C 65536 -g 16384", megabytes: 300 },
+  "ext4-no-large-file": {
+    mke2fs: "-t ext4 -b 1024 -O ^large_file,^huge_file,^resize_inode",
+    megabytes: 40,
+  },
   "ext4-inode128": { mke2fs: "-t ext4 -b 1024 -I 128", megabytes: 40 },
   "ext4-inode1024": { mke2fs: "-t ext4 -b 4096 -I 1024", megabytes: 40 },
   "ext4-no-lazy": { mke2fs: "-t ext4 -b 1024 -E lazy_itable_init=0", megabytes: 40 },
@@ -66,9 +72,13 @@ export interface Opened extends Disposable {
 
 /** Opens an image for writing. Times and generations are the same each time. */
 export function openForWriting(image: string, more: Partial<WriteOptions> = {}): Opened {
+  return openDeviceForWriting(FileDevice.open(image, { readOnly: false }), more);
+}
+
+/** The same for an image on another device. */
+export function openDeviceForWriting(device: Device, more: Partial<WriteOptions> = {}): Opened {
   const complaints: string[] = [];
   const note = (message: string) => void complaints.push(message);
-  const device = FileDevice.open(image, { readOnly: false });
   let clock = 0;
   const fs = FileSystem.open(device, {
     log: { error: note, warn: note, info: () => {}, debug: () => {} },
@@ -86,6 +96,11 @@ export function openForWriting(image: string, more: Partial<WriteOptions> = {}):
 /** Ends writing, and gives what `e2fsck -fn` complains of: nothing when it finds all clean. */
 export async function complaintsAfter(fs: FileSystem, image: string): Promise<string> {
   fs.stopWriting();
+  return await complaintsOf(image);
+}
+
+/** What `e2fsck -fn` complains of. */
+export async function complaintsOf(image: string): Promise<string> {
   const { code, stdout, stderr } = await run("e2fsck", ["-fn", image], {
     codes: [0, 1, 2, 3, 4, 8, 12],
   });
