@@ -22,6 +22,7 @@ export const EXT4_NODUMP_FL = 0x00000040;
 export const EXT4_NOATIME_FL = 0x00000080;
 export const EXT4_ENCRYPT_FL = 0x00000800;
 export const EXT4_INDEX_FL = 0x00001000;
+export const EXT4_JOURNAL_DATA_FL = 0x00004000;
 export const EXT4_DIRSYNC_FL = 0x00010000;
 export const EXT4_TOPDIR_FL = 0x00020000;
 export const EXT4_HUGE_FILE_FL = 0x00040000;
@@ -32,6 +33,10 @@ export const EXT4_DAX_FL = 0x02000000;
 export const EXT4_INLINE_DATA_FL = 0x10000000;
 export const EXT4_PROJINHERIT_FL = 0x20000000;
 export const EXT4_CASEFOLD_FL = 0x40000000;
+
+/** What user space may see (EXT4_FL_USER_VISIBLE), and change (EXT4_FL_USER_MODIFIABLE). */
+export const EXT4_VISIBLE_FLAGS = 0x725bdfff;
+export const EXT4_MODIFIABLE_FLAGS = 0x624bc0ff;
 
 /**
  * The flags that a new file takes over from its directory: SECRM, UNRM, COMPR, SYNC, NODUMP,

@@ -1,6 +1,7 @@
 /**
  * Changes to the superblock. They are made on the bytes that fs.superblock holds, and go into the
- * block, with their checksum, when the operation succeeds. Backups are left alone, as by the kernel.
+ * block, with their checksum, when the operation succeeds. Backups are left alone, as by
+ * the kernel, but for the label (label.ts).
  */
 
 import { crc32c } from "../disk/crc32c.ts";
@@ -54,8 +55,18 @@ function store(fs: FileSystem, handle: Handle): void {
 export function sealSuperblock(
   { view, hasMetadataChecksums }: Pick<Superblock, "view" | "hasMetadataChecksums">,
 ): void {
-  if (!hasMetadataChecksums) return;
-  Sb.s_checksum.set(view, 0, crc32c(0xffffffff, bytesOf(view), 0, Sb.s_checksum.offset));
+  if (hasMetadataChecksums) Sb.s_checksum.set(view, 0, checksum(view));
+}
+
+/** True for a superblock whose checksum fits, and for one without. */
+export function hasValidChecksum(
+  { view, hasMetadataChecksums }: Pick<Superblock, "view" | "hasMetadataChecksums">,
+): boolean {
+  return !hasMetadataChecksums || Sb.s_checksum.get(view, 0) === checksum(view);
+}
+
+function checksum(view: DataView<ArrayBuffer>): number {
+  return crc32c(0xffffffff, bytesOf(view), 0, Sb.s_checksum.offset);
 }
 
 function bytesOf(view: DataView<ArrayBuffer>): Uint8Array<ArrayBuffer> {

@@ -8,7 +8,7 @@ import { struct, u64 } from "../disk/struct.ts";
 import { Ext4SuperBlock } from "../disk/superblock.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
 import type { Inode } from "../ext4/inode.ts";
-import { setInodeFlags, setProject, setVersion } from "../ext4/inode_flags.ts";
+import { changeFileAttributes, setVersion } from "../ext4/inode_flags.ts";
 import { setLabel } from "../ext4/label.ts";
 import { trim } from "../ext4/trim.ts";
 import type { Caller } from "../fuse/handlers.ts";
@@ -25,9 +25,6 @@ const FS_IOC_FSSETXATTR = 0x401c5820;
 const FS_IOC_SETFSLABEL = 0x41009432;
 const FITRIM = 0xc0185879;
 const FS_IOC_SHUTDOWN = 0x8004587d;
-
-/** The file has attributes: what GETXATTR of other file systems may say, and nothing to set. */
-const FS_XFLAG_HASATTR = 0x80000000;
 
 /** What a command works with. */
 export interface IoctlCall {
@@ -46,8 +43,8 @@ type Change = (call: IoctlCall) => Uint8Array | void;
 const FstrimRange = struct("fstrim_range", 24, { start: u64, len: u64, minlen: u64 });
 
 const CHANGES = new Map<number, Change>([
-  [FS_IOC_SETFLAGS, (call) => setInodeFlags(call.fs, call.inode, number(call))],
-  [FS_IOC32_SETFLAGS, (call) => setInodeFlags(call.fs, call.inode, number(call))],
+  [FS_IOC_SETFLAGS, setFlags],
+  [FS_IOC32_SETFLAGS, setFlags],
   [FS_IOC_FSSETXATTR, setFsxattr],
   [FS_IOC_SETVERSION, changeVersion],
   [FS_IOC32_SETVERSION, changeVersion],
@@ -68,21 +65,25 @@ export function changeByIoctl(command: number, call: IoctlCall): Uint8Array | un
   return change(call) ?? new Uint8Array();
 }
 
-/** Flags that have no FS_XFLAG_* stay as they are. */
+function setFlags(call: IoctlCall): void {
+  changeFileAttributes(call.fs, call.inode, { flags: number(call) });
+}
+
+/**
+ * Flags that have no FS_XFLAG_* stay as they are. What else there is in FS_XFLAG_* is for other file
+ * systems, and passed over as by the kernel.
+ */
 function setFsxattr({ fs, inode, input }: IoctlCall): void {
   const view = viewOf(input, Fsxattr.byteLength);
   const asked = Fsxattr.fsx_xflags.get(view, 0);
-  const known = XFLAGS.reduce((all, [, xflag]) => all | xflag, 0);
-  if ((asked & ~(known | FS_XFLAG_HASATTR)) !== 0) {
-    throw fail("EOPNOTSUPP", `Unknown flags 0x${asked.toString(16)}`, { ino: inode.ino });
-  }
   const flags = XFLAGS.reduce(
     (all, [flag, xflag]) => (asked & xflag) === 0 ? all & ~flag : all | flag,
     visibleFlags(inode),
   );
-  const project = Fsxattr.fsx_projid.get(view, 0);
-  if (project !== inode.projectId) setProject(fs, inode, project);
-  if (flags >>> 0 !== visibleFlags(inode)) setInodeFlags(fs, inode, flags >>> 0);
+  changeFileAttributes(fs, inode, {
+    flags: flags >>> 0,
+    projectId: Fsxattr.fsx_projid.get(view, 0),
+  });
 }
 
 function changeVersion(call: IoctlCall): void {

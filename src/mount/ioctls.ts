@@ -3,22 +3,20 @@
  * number announces, so commands whose structures have open ends (FIEMAP) never get here.
  */
 
-import { EXT4_PROJINHERIT_FL } from "../disk/inode.ts";
 import {
   EXT4_APPEND_FL,
   EXT4_DAX_FL,
   EXT4_IMMUTABLE_FL,
   EXT4_NOATIME_FL,
   EXT4_NODUMP_FL,
+  EXT4_PROJINHERIT_FL,
   EXT4_SYNC_FL,
+  EXT4_VISIBLE_FLAGS,
 } from "../disk/inode.ts";
 import { Ext4SuperBlock } from "../disk/superblock.ts";
 import { struct, u32 } from "../disk/struct.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
 import type { Inode } from "../ext4/inode.ts";
-
-/** Flags that user space may see (EXT4_FL_USER_VISIBLE). */
-const VISIBLE_FLAGS = 0x725bdfff;
 
 const FS_IOC_GETFLAGS = 0x80086601;
 const FS_IOC32_GETFLAGS = 0x80046601;
@@ -78,7 +76,7 @@ export function answerIoctl(
 }
 
 export function visibleFlags(inode: Inode): number {
-  const visible = inode.flags & VISIBLE_FLAGS;
+  const visible = inode.flags & EXT4_VISIBLE_FLAGS;
   return (inode.isRegular ? visible & ~EXT4_PROJINHERIT_FL : visible) >>> 0;
 }
 
