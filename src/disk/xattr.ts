@@ -12,6 +12,8 @@ import { bytes, struct, u16, u32, u8 } from "./struct.ts";
 export const EXT4_XATTR_MAGIC = 0xea020000;
 /** Entries and values start at multiples of this. */
 export const EXT4_XATTR_ROUND = 4;
+/** Most files that share a block. */
+export const EXT4_XATTR_REFCOUNT_MAX = 1024;
 
 /** e_name_index stands for the beginning of the name. */
 export const EXT4_XATTR_INDEX_USER = 1;

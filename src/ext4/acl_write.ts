@@ -8,7 +8,7 @@ import {
   EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT,
 } from "../disk/xattr.ts";
 import type { Handle } from "../jbd2/handle.ts";
-import { atPlace } from "../sys/fs_error.ts";
+import { atPlace, fail } from "../sys/fs_error.ts";
 import { isMoreThanMode, modeOf, withinMode, withMode } from "./acl_mode.ts";
 import type { FileSystem } from "./filesystem.ts";
 import type { Inode } from "./inode.ts";
@@ -59,8 +59,26 @@ export function changeMode(fs: FileSystem, handle: Handle, inode: Inode, mode: n
   if (acl !== undefined) storeAccessAcl(fs, handle, inode, withMode(acl, mode));
 }
 
+/**
+ * setxattr(2) of an ACL: sets it or, when it has no entries, removes it. Throws EACCES for a default
+ * ACL of something else than a directory, EOPNOTSUPP for a symbolic link.
+ */
+export function setAcl(
+  fs: FileSystem,
+  handle: Handle,
+  inode: Inode,
+  index: number,
+  acl: readonly AclEntry[],
+): void {
+  if (inode.isSymlink) throw fail("EOPNOTSUPP", "Symbolic links have no ACL", { ino: inode.ino });
+  if (acl.length === 0) storeAcl(fs, handle, inode, index, undefined);
+  else if (index === EXT4_XATTR_INDEX_POSIX_ACL_ACCESS) storeAccessAcl(fs, handle, inode, acl);
+  else if (inode.isDirectory) storeAcl(fs, handle, inode, index, acl);
+  else throw fail("EACCES", "Only directories have default ACLs", { ino: inode.ino });
+}
+
 /** Sets the access ACL and the permissions that go with it. One that says no more is not kept. */
-export function storeAccessAcl(
+function storeAccessAcl(
   fs: FileSystem,
   handle: Handle,
   inode: Inode,
@@ -75,8 +93,7 @@ export function storeAccessAcl(
   inode.ctime = fs.writing.now();
 }
 
-/** Sets or removes an ACL, and nothing else. */
-export function storeAcl(
+function storeAcl(
   fs: FileSystem,
   handle: Handle,
   inode: Inode,

@@ -78,7 +78,7 @@ export function createInode(
 }
 
 /** As many bytes of newer fields as there are, or as the superblock asks for, if they fit. */
-function setExtraSize(superblock: Superblock, inode: Inode): void {
+export function setExtraSize(superblock: Superblock, inode: Inode): void {
   const room = superblock.inodeSize - EXT4_GOOD_OLD_INODE_SIZE;
   if (room === 0) return;
   const { view, features } = superblock;

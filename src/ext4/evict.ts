@@ -22,15 +22,8 @@ export function evict(fs: FileSystem, inode: Inode): void {
   if (inode.linksCount > 0 || !fs.unlinkedInodes.has(inode.ino)) {
     throw new Error(`inode ${inode.ino} is not one to be evicted`);
   }
-  let end = hasContent(fs, inode) ? MAX_FILE_BLOCKS : 0;
-  do {
-    end = fs.change((handle) => {
-      fs.modifyInode(handle, inode);
-      const left = end === 0 ? 0 : freeContent(fs, handle, inode, end);
-      if (left === 0) freeInode(fs, handle, inode);
-      return left;
-    });
-  } while (end > 0);
+  let left = { end: hasContent(fs, inode) ? MAX_FILE_BLOCKS : 0, isFreed: false };
+  while (!left.isFreed) left = fs.change((handle) => freeSome(fs, handle, inode, left.end));
 }
 
 /** True for an inode whose i_block leads to blocks. */
@@ -40,6 +33,15 @@ function hasContent(fs: FileSystem, inode: Inode): boolean {
   return inode.isRegular || inode.isDirectory;
 }
 
+/** One operation: some of the file blocks before `end`, or, when there are none, of the rest. */
+function freeSome(fs: FileSystem, handle: Handle, inode: Inode, before: number) {
+  fs.modifyInode(handle, inode);
+  const end = before === 0 ? 0 : freeContent(fs, handle, inode, before);
+  if (end > 0 || !dropXattrs(fs, handle, inode)) return { end, isFreed: false };
+  freeInode(fs, handle, inode);
+  return { end, isFreed: true };
+}
+
 /** Frees some of the file blocks before `end`; returns the end of what is left. */
 function freeContent(fs: FileSystem, handle: Handle, inode: Inode, end: number): number {
   inode.size = 0;
@@ -47,7 +49,6 @@ function freeContent(fs: FileSystem, handle: Handle, inode: Inode, end: number):
 }
 
 function freeInode(fs: FileSystem, handle: Handle, inode: Inode): void {
-  if (inode.fileAcl !== 0 || inode.xattrEntries().length > 0) dropXattrs(fs, handle, inode);
   refundInode(fs, handle, inode);
   dropUnlinked(fs, handle, inode);
   inode.dtime = Math.floor(fs.writing.now().sec) % 2 ** 32;

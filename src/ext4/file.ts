@@ -1,6 +1,7 @@
 /** Reading the data of files: what the device holds is handed on, not copied. */
 
 import type { DataSource } from "../block/device.ts";
+import { EXT4_EA_INODE_FL } from "../disk/inode.ts";
 import { fail } from "../sys/fs_error.ts";
 import type { FileSystem } from "./filesystem.ts";
 import { readInlineRoom } from "./inline_data.ts";
@@ -49,12 +50,31 @@ export function readRaw(
     const run = dataRun(fs, inode, position + filled, wanted - filled);
     if (run.device === undefined) {
       if (run.bytes !== ZEROS) bytes.set(run.bytes.subarray(0, run.length), filled);
+    } else if (isMetadata(inode)) {
+      copyFromCache(fs, run.device, bytes.subarray(filled, filled + run.length));
     } else {
       fs.device.read(bytes.subarray(filled, filled + run.length), run.device);
     }
     filled += run.length;
   }
   return bytes;
+}
+
+/** True for content that goes through the journal: until then, only the cache has it. */
+function isMetadata(inode: Inode): boolean {
+  return !inode.isRegular || inode.hasFlag(EXT4_EA_INODE_FL);
+}
+
+function copyFromCache(fs: FileSystem, position: number, bytes: Uint8Array): void {
+  const { blockSize } = fs;
+  for (let done = 0; done < bytes.length;) {
+    const at = position + done;
+    const into = at % blockSize;
+    const block = fs.cache.read((at - into) / blockSize);
+    const length = Math.min(blockSize - into, bytes.length - done);
+    bytes.set(block.bytes.subarray(into, into + length), done);
+    done += length;
+  }
 }
 
 /**

@@ -4,7 +4,7 @@
  * one in a block.
  */
 
-import { EXT4_EA_INODE_FL, I_BLOCK_SIZE } from "../disk/inode.ts";
+import { I_BLOCK_SIZE } from "../disk/inode.ts";
 import { corrupt } from "../sys/fs_error.ts";
 import { encryptedSymlinkTarget } from "./encryption.ts";
 import { readRaw } from "./file.ts";
@@ -38,9 +38,12 @@ function storedTarget(fs: FileSystem, inode: Inode): Uint8Array<ArrayBuffer> {
   return readRaw(fs, inode, 0, size);
 }
 
-/** A fast link has no blocks but, perhaps, one of attributes. */
+/**
+ * A fast link has no blocks but, perhaps, one of attributes. With ea_inode, attributes can take up
+ * more; then its length tells, which old file systems did not keep to.
+ */
 export function isFastSymlink(fs: FileSystem, inode: Inode): boolean {
-  if (inode.hasFlag(EXT4_EA_INODE_FL)) return inode.size < I_BLOCK_SIZE;
+  if (fs.superblock.features.has("ea_inode")) return inode.size > 0 && inode.size < I_BLOCK_SIZE;
   const clusterSize = fs.blockSize * fs.superblock.clusterRatio;
   const forAttributes = inode.fileAcl === 0 ? 0 : clusterSize / 512;
   return inode.blocks512(fs.blockSize) - forAttributes === 0;

@@ -11,6 +11,7 @@ import type { InodeTime } from "./inode.ts";
 import { InodeAllocator } from "./inode_allocator.ts";
 import type { MultipleMountProtection } from "./mmp.ts";
 import { updateFreeCounts } from "./mount_state.ts";
+import { SharedXattrBlocks } from "./shared_xattr_blocks.ts";
 import { Orphans } from "./orphans_write.ts";
 import type { QuotaType } from "./quota_file.ts";
 import type { Quotas } from "./quotas.ts";
@@ -52,6 +53,7 @@ export class Writing {
   readonly transactions: Transactions;
   readonly blocks: BlockAllocator;
   readonly inodes: InodeAllocator;
+  readonly xattrBlocks: SharedXattrBlocks;
   readonly orphans: Orphans;
   readonly options: WriteOptions;
   readonly parts: WritingParts;
@@ -69,6 +71,7 @@ export class Writing {
     this.transactions.onBeforeCommit((handle) => updateFreeCounts(fs, handle, this.now().sec));
     this.blocks = new BlockAllocator(fs, this.transactions);
     this.inodes = new InodeAllocator(fs, this.transactions);
+    this.xattrBlocks = new SharedXattrBlocks(fs);
     this.orphans = new Orphans(fs);
   }
 

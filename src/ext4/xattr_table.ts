@@ -119,6 +119,23 @@ export function formatXattrTable(
   return table;
 }
 
+/** The order in a block: by index, then by length of the name, then by name. */
+export function compareXattrs(a: XattrEntry, b: XattrEntry): number {
+  if (a.nameIndex !== b.nameIndex) return a.nameIndex - b.nameIndex;
+  if (a.name.length !== b.name.length) return a.name.length - b.name.length;
+  const at = a.name.findIndex((byte, index) => byte !== b.name[index]);
+  return at < 0 ? 0 : a.name[at] - b.name[at];
+}
+
+/** The place of an attribute in a table, or -1. */
+export function findXattr(
+  entries: readonly XattrEntry[],
+  nameIndex: number,
+  name: Uint8Array,
+): number {
+  return entries.findIndex((entry) => entry.nameIndex === nameIndex && sameBytes(entry.name, name));
+}
+
 /** True for names of the same bytes. */
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;

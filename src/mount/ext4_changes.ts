@@ -21,9 +21,9 @@ import {
   unlink,
 } from "../ext4/namespace.ts";
 import { rename } from "../ext4/rename.ts";
+import { removeXattr, setXattr } from "../ext4/set_xattr.ts";
 import { setSize } from "../ext4/truncate.ts";
 import { writeFile } from "../ext4/write.ts";
-import { removeXattr, setXattr } from "../ext4/xattr_write.ts";
 import type {
   AttributeChange,
   Attributes,

@@ -107,6 +107,30 @@ const SYMBOLS = {
     ],
     result: "i32",
   },
+  lremovexattr: {
+    parameters: [
+      "buffer", // const char *path
+      "buffer", // const char *name
+    ],
+    result: "i32",
+  },
+  lgetxattr: {
+    parameters: [
+      "buffer", // const char *path
+      "buffer", // const char *name
+      "buffer", // void *value
+      "usize", // size_t size
+    ],
+    result: "isize",
+  },
+  llistxattr: {
+    parameters: [
+      "buffer", // const char *path
+      "buffer", // char *list
+      "usize", // size_t size
+    ],
+    result: "isize",
+  },
   utimensat: {
     parameters: [
       "i32", // int dirfd
@@ -234,9 +258,34 @@ export function lchown(path: Path, uid: number, gid: number): void {
   check(libc().lchown(c(path), uid, gid), "lchown", path);
 }
 
-export function setXattr(path: Path, name: Path, value: Uint8Array<ArrayBuffer>): void {
+export function setXattr(
+  path: Path,
+  name: Path,
+  value: Uint8Array<ArrayBuffer>,
+  flags = 0,
+): void {
   const size = BigInt(value.length);
-  check(libc().lsetxattr(c(path), c(name), value, size, 0), "lsetxattr", path);
+  check(libc().lsetxattr(c(path), c(name), value, size, flags), "lsetxattr", path);
+}
+
+export function removeXattr(path: Path, name: Path): void {
+  check(libc().lremovexattr(c(path), c(name)), "lremovexattr", path);
+}
+
+const XATTR_SIZE_MAX = 65536;
+
+export function getXattr(path: Path, name: Path): Uint8Array<ArrayBuffer> {
+  const value = new Uint8Array(XATTR_SIZE_MAX);
+  const size = Number(libc().lgetxattr(c(path), c(name), value, BigInt(value.length)));
+  return value.slice(0, check(size, "lgetxattr", path));
+}
+
+/** Names, one byte a character. */
+export function listXattrs(path: Path): string[] {
+  const list = new Uint8Array(XATTR_SIZE_MAX);
+  const size = Number(libc().llistxattr(c(path), list, BigInt(list.length)));
+  const names = Array.from(list.subarray(0, check(size, "llistxattr", path)));
+  return String.fromCharCode(...names).split("\0").slice(0, -1);
 }
 
 const AT_FDCWD = -100;
