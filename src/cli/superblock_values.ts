@@ -4,7 +4,7 @@
  */
 
 import { join32 } from "../disk/struct.ts";
-import { Ext4SuperBlock as Sb } from "../disk/superblock.ts";
+import { EXT4_ENC_STRICT_MODE_FL, Ext4SuperBlock as Sb } from "../disk/superblock.ts";
 import type { Superblock } from "../ext4/superblock.ts";
 import type { Json } from "./json.ts";
 import { hex } from "./names.ts";
@@ -42,7 +42,6 @@ export const HASHES = [
 ];
 export const JOURNAL_BACKUPS: Names = { 1: "inode blocks" };
 const ENCODINGS: Names = { 1: "utf8-12.1" };
-const ENCODING_STRICT = 1;
 /** s_first_error_errcode and s_last_error_errcode */
 const ERROR_CODES = [
   "",
@@ -153,7 +152,7 @@ export function checksumType(type: number): string {
 
 export function encoding(view: DataView): string {
   const name = ENCODINGS[Sb.s_encoding.get(view, 0)] ?? "unknown";
-  const strict = (Sb.s_encoding_flags.get(view, 0) & ENCODING_STRICT) !== 0;
+  const strict = (Sb.s_encoding_flags.get(view, 0) & EXT4_ENC_STRICT_MODE_FL) !== 0;
   return strict ? `${name} strict` : name;
 }
 

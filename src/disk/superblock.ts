@@ -21,6 +21,9 @@ export const EXT4_DEFM_BSDGROUPS = 0x0002;
 export const EXT2_FLAGS_SIGNED_HASH = 0x0001;
 export const EXT2_FLAGS_UNSIGNED_HASH = 0x0002;
 
+/** s_encoding_flags: casefolded directories only have names in UTF-8 */
+export const EXT4_ENC_STRICT_MODE_FL = 0x0001;
+
 /** s_checksum_type */
 export const EXT4_CRC32C_CHKSUM = 1;
 

@@ -8,19 +8,10 @@
  *     hash order: 0 ".", 1 "..", then 3 + hash / 2 * 2^20 + place among the names of that hash
  */
 
-import {
-  EXT4_FT_BLKDEV,
-  EXT4_FT_CHRDEV,
-  EXT4_FT_DIR,
-  EXT4_FT_FIFO,
-  EXT4_FT_REG_FILE,
-  EXT4_FT_SOCK,
-  EXT4_FT_SYMLINK,
-  Ext4DirEntry2 as Entry,
-} from "../disk/directory.ts";
+import { Ext4DirEntry2 as Entry } from "../disk/directory.ts";
 import { EXT4_INDEX_FL } from "../disk/inode.ts";
 import { corrupt, fail, FsError } from "../sys/fs_error.ts";
-import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from "../sys/stat.ts";
+import { S_IFDIR } from "../sys/stat.ts";
 import {
   directoryBlock,
   directoryBlocks,
@@ -30,11 +21,14 @@ import {
   entryName,
   hashIsStored,
   isDotName,
+  isIndexBlock,
   leafChain,
   type PlacedChain,
   storedHash,
+  wholeBlock,
 } from "./directory_block.ts";
 import { noKeyName } from "./encryption.ts";
+import { modeOfFileType } from "./file_type.ts";
 import type { FileSystem } from "./filesystem.ts";
 import { HashTree, IndexDamage, type IndexedLeaf } from "./htree.ts";
 import { inlineDirectory } from "./inline_directory.ts";
@@ -51,18 +45,6 @@ export interface DirectoryEntry {
   /** Position of the row behind this one, never 0. */
   readonly next: number;
 }
-
-const TYPES: readonly (readonly [number, number])[] = [
-  [EXT4_FT_REG_FILE, S_IFREG],
-  [EXT4_FT_DIR, S_IFDIR],
-  [EXT4_FT_CHRDEV, S_IFCHR],
-  [EXT4_FT_BLKDEV, S_IFBLK],
-  [EXT4_FT_FIFO, S_IFIFO],
-  [EXT4_FT_SOCK, S_IFSOCK],
-  [EXT4_FT_SYMLINK, S_IFLNK],
-];
-const TYPE_OF = new Uint16Array(16);
-for (const [fileType, mode] of TYPES) TYPE_OF[fileType] = mode;
 
 /**
  * The rows of a directory from a position on: 0, or the `next` of a row of an earlier listing.
@@ -110,7 +92,7 @@ function* listInOrder(fs: FileSystem, dir: Inode, position: number): Generator<D
       yield {
         name: visibleName(dir, entryName(chain, at), 0, 0),
         ino,
-        type: TYPE_OF[entryFileType(fs, chain, at)],
+        type: modeOfFileType(entryFileType(fs, chain, at)),
         next: origin + at + entryLength(fs, dir, chain, at),
       };
     }
@@ -152,21 +134,12 @@ function leafOrNothing(
 ): EntryChain | undefined {
   try {
     const block = fs.cache.read(number);
-    if (!isIndexBlock(fs, dir, block.view, fileBlock)) return leafChain(fs, dir, block);
-    const { bytes, view } = block;
-    return { bytes, view, start: 0, end: bytes.length, block: number };
+    return isIndexBlock(fs, dir, block, fileBlock) ? wholeBlock(block) : leafChain(fs, dir, block);
   } catch (error) {
     if (!(error instanceof FsError) || !error.isCorruption) throw error;
     fs.report(error);
     return undefined;
   }
-}
-
-/** Blocks of a tree have the checksum of an index node, which is of no interest to a listing. */
-function isIndexBlock(fs: FileSystem, dir: Inode, view: DataView, fileBlock: number): boolean {
-  if (!dir.hasFlag(EXT4_INDEX_FL)) return false;
-  const spansBlock = Entry.rec_len.get(view, 0) === (fs.blockSize & 0xffff);
-  return fileBlock === 0 || (Entry.inode.get(view, 0) === 0 && spansBlock);
 }
 
 /** Places of the entries of a chain. Damage ends the chain, with a message. */
@@ -319,7 +292,7 @@ function collect(
       minor,
       name,
       ino,
-      type: TYPE_OF[entryFileType(fs, chain, at)],
+      type: modeOfFileType(entryFileType(fs, chain, at)),
     });
   }
 }

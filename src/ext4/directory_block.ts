@@ -11,7 +11,7 @@ import {
   Ext4DirEntryHash,
   Ext4DirEntryTail as Tail,
 } from "../disk/directory.ts";
-import { EXT4_CASEFOLD_FL } from "../disk/inode.ts";
+import { EXT4_CASEFOLD_FL, EXT4_INDEX_FL } from "../disk/inode.ts";
 import { badChecksum, corrupt } from "../sys/fs_error.ts";
 import type { FileSystem } from "./filesystem.ts";
 import type { Inode } from "./inode.ts";
@@ -19,6 +19,8 @@ import { mapBlocks } from "./map.ts";
 import { claim, Kind } from "./verified.ts";
 
 const ALIGNMENT = 4;
+/** From here on, lengths of entries do not fit into 16 bits. */
+const LARGE_BLOCK = 65536;
 
 /** A piece of memory that is filled by a chain of entries: a block, or a part of inline data. */
 export interface EntryChain {
@@ -55,10 +57,11 @@ export function directoryBlock(fs: FileSystem, dir: Inode, fileBlock: number): B
 /** The chain of entries of a leaf. Throws EBADMSG when its checksum is wrong. */
 export function leafChain(fs: FileSystem, dir: Inode, block: Block): EntryChain {
   const { bytes, view, number } = block;
-  const chain = { bytes, view, start: 0, end: bytes.length, block: number };
+  const end = leafEnd(fs);
+  const chain = { bytes, view, start: 0, end, block: number };
   if (!fs.superblock.hasMetadataChecksums) return chain;
-  const tail = bytes.length - Tail.byteLength;
-  const seen = claim(Kind.DIRECTORY_LEAF, dir.ino);
+  const tail = end;
+  const seen = leafClaim(dir);
   if (block.verifiedAs !== seen) {
     const hasTail = Tail.det_reserved_zero1.get(view, tail) === 0 &&
       Tail.det_rec_len.get(view, tail) === Tail.byteLength &&
@@ -70,7 +73,34 @@ export function leafChain(fs: FileSystem, dir: Inode, block: Block): EntryChain 
     }
     block.verifiedAs = seen;
   }
-  return { ...chain, end: tail };
+  return chain;
+}
+
+/** True for blocks of a tree, which have no entries but `.` and `..`, and checksums of another kind. */
+export function isIndexBlock(
+  fs: FileSystem,
+  dir: Inode,
+  { view }: Block,
+  fileBlock: number,
+): boolean {
+  if (!dir.hasFlag(EXT4_INDEX_FL)) return false;
+  const spansBlock = Entry.rec_len.get(view, 0) === encodeRecordLength(fs.blockSize);
+  return fileBlock === 0 || (Entry.inode.get(view, 0) === 0 && spansBlock);
+}
+
+/** A block as the chain that it looks like to whoever does not know of indexes. */
+export function wholeBlock({ bytes, view, number }: Block): EntryChain {
+  return { bytes, view, start: 0, end: bytes.length, block: number };
+}
+
+/** Where the entries of a leaf end: at its tail, if it has one. */
+export function leafEnd(fs: FileSystem): number {
+  return fs.blockSize - (fs.superblock.hasMetadataChecksums ? Tail.byteLength : 0);
+}
+
+/** What a leaf of the directory is verified as. */
+export function leafClaim(dir: Inode): number {
+  return claim(Kind.DIRECTORY_LEAF, dir.ino);
 }
 
 /**
@@ -138,7 +168,7 @@ function leastRecordLength(
   chain: EntryChain,
   at: number,
 ): number {
-  const least = roundUp(Entry.byteLength + nameLength);
+  const least = recordLength(nameLength);
   if (!hashIsStored(dir) || nameLength === 0) return least;
   const start = at + Entry.byteLength;
   return isDotName(chain.bytes.subarray(start, start + nameLength))
@@ -147,10 +177,20 @@ function leastRecordLength(
 }
 
 /** 16 bits have to do for lengths up to 65,536: the two low bits, always zero, become the high ones. */
-function decodeRecordLength(stored: number, blockSize: number): number {
-  if (blockSize < 65536) return stored;
+export function decodeRecordLength(stored: number, blockSize: number): number {
+  if (blockSize < LARGE_BLOCK) return stored;
   if (stored === 0 || stored === 65535) return blockSize;
   return (stored & 0xfffc) | ((stored & 3) << 16);
+}
+
+/** The reverse of decodeRecordLength. */
+export function encodeRecordLength(length: number): number {
+  return length < LARGE_BLOCK ? length : 65535;
+}
+
+/** Bytes that an entry with such a name needs, where no hash is stored behind it. */
+export function recordLength(nameLength: number): number {
+  return roundUp(Entry.byteLength + nameLength);
 }
 
 function roundUp(length: number): number {

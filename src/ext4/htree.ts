@@ -26,13 +26,15 @@ import type { FileSystem } from "./filesystem.ts";
 import type { Inode } from "./inode.ts";
 import { claim, Kind } from "./verified.ts";
 
-/** Levels of inner nodes below the root: two, or three with large_dir. */
+/** Levels of nodes, the root among them: two, or three with large_dir. */
 const MAX_LEVELS = 2;
 const MAX_LEVELS_LARGE_DIR = 3;
 /** Block numbers in the index have 28 bits. */
 const BLOCK_MASK = 0x0fffffff;
 /** unused_flags: the tree was made by something that this code does not know. */
 const INCOMPATIBLE_FLAG = 1;
+/** Where the index of the root begins. */
+export const ROOT_INDEX_OFFSET = DX_ROOT_INFO_OFFSET + DxRootInfo.byteLength;
 
 /** A tree that makes no sense. The leaves may be whole: the directory can be read without it. */
 export class IndexDamage extends FsError {
@@ -48,27 +50,97 @@ export interface IndexedLeaf {
   readonly hash: number;
 }
 
-interface IndexNode {
-  readonly view: DataView<ArrayBuffer>;
+export interface IndexNode {
+  readonly block: Block;
   /** Byte of the countlimit and first dx_entry. */
   readonly at: number;
   readonly count: number;
+  readonly limit: number;
   /** Levels of nodes below; the entries of level 0 lead to leaves. */
   readonly level: number;
 }
 
-/** The root of a tree: how its names are hashed, and its leaves. */
+/** A node on the way from the root to a leaf, and the entry that was taken there. */
+export interface IndexStep {
+  readonly node: IndexNode;
+  entry: number;
+}
+
+/** The way to a leaf: at least the root. */
+export type IndexPath = IndexStep[];
+
+/** Most levels of nodes, the root among them. */
+export function maxIndexLevels(fs: FileSystem): number {
+  return fs.superblock.features.has("large_dir") ? MAX_LEVELS_LARGE_DIR : MAX_LEVELS;
+}
+
+/** How many entries a node has room for whose index begins at byte `at`. */
+export function indexCapacity(fs: FileSystem, dir: Inode, at: number): number {
+  const stored = at !== ROOT_INDEX_OFFSET && hashIsStored(dir) ? Ext4DirEntryHash.byteLength : 0;
+  const tail = fs.superblock.hasMetadataChecksums ? DxTail.byteLength : 0;
+  return Math.floor((fs.blockSize - at - stored - tail) / DxEntry.byteLength);
+}
+
+/** What a node of the directory's tree is verified as. */
+export function indexClaim(dir: Inode, at: number): number {
+  return claim(Kind.INDEX_NODE, dir.ino, at);
+}
+
+/** The checksum over a node with an index at byte `at`. */
+export function indexChecksum(
+  seed: number,
+  { bytes, view }: Block,
+  at: number,
+): number {
+  const count = DxCountLimit.count.get(view, at);
+  const tail = indexTail(view, at);
+  let crc = crc32c(seed, bytes, 0, at + count * DxEntry.byteLength);
+  crc = crc32c(crc, bytes, tail, tail + DxTail.dt_reserved.size);
+  return crc32cOfZeros(crc, DxTail.dt_checksum.size);
+}
+
+/** Where the tail of a node is: behind all the entries that it has room for. */
+export function indexTail(view: DataView, at: number): number {
+  return at + DxCountLimit.limit.get(view, at) * DxEntry.byteLength;
+}
+
+/** The block of a leaf, counted in the directory. */
+export function leafOf(path: IndexPath): number {
+  const { node, entry } = path[path.length - 1];
+  return childOf(node, entry);
+}
+
+/** The lowest hash of the names in a leaf, with the lowest bit set when it continues another. */
+export function leafHash(path: IndexPath): number {
+  // The first entry of a node has no hash of its own: the one that led to the node stands for it.
+  for (let level = path.length - 1; level >= 0; level--) {
+    const { node, entry } = path[level];
+    if (entry > 0) return DxEntry.hash.get(node.block.view, node.at + entry * DxEntry.byteLength);
+  }
+  return 0;
+}
+
+/** True when a leaf goes on with names of this hash, which the leaf before it has too. */
+export function continues(path: IndexPath, hash: number): boolean {
+  const lowest = leafHash(path);
+  return lowest % 2 === 1 && lowest - 1 === hash;
+}
+
+/** The root of a tree: how its names are hashed, and the ways to its leaves. */
 export class HashTree {
   /** HashVersion as the root has it, signed or unsigned not yet told apart. */
   readonly hashVersion: number;
   readonly #fs: FileSystem;
   readonly #dir: Inode;
   readonly #root: IndexNode;
+  /** Steps to next leaves that are still sensible: there are no more leaves than blocks. */
+  #stepsLeft: number;
 
   /** Throws IndexDamage for a root that makes no sense, EBADMSG for a wrong checksum. */
   constructor(fs: FileSystem, dir: Inode) {
     this.#fs = fs;
     this.#dir = dir;
+    this.#stepsLeft = directoryBlocks(fs, dir);
     const block = this.#block(0);
     const { view } = block;
     this.hashVersion = DxRootInfo.hash_version.get(view, DX_ROOT_INFO_OFFSET);
@@ -81,72 +153,70 @@ export class HashTree {
     const flags = DxRootInfo.unused_flags.get(view, DX_ROOT_INFO_OFFSET);
     if ((flags & INCOMPATIBLE_FLAG) !== 0) throw this.#damage(`flags ${flags}`, block);
     const levels = DxRootInfo.indirect_levels.get(view, DX_ROOT_INFO_OFFSET);
-    const large = fs.superblock.features.has("large_dir");
-    if (levels > (large ? MAX_LEVELS_LARGE_DIR : MAX_LEVELS) - 1) {
-      throw this.#damage(`${levels} levels`, block);
-    }
+    if (levels >= maxIndexLevels(fs)) throw this.#damage(`${levels} levels`, block);
     const infoLength = DxRootInfo.info_length.get(view, DX_ROOT_INFO_OFFSET);
     if (infoLength !== DxRootInfo.byteLength) {
       throw this.#damage(`info length ${infoLength}`, block);
     }
-    const at = DX_ROOT_INFO_OFFSET + DxRootInfo.byteLength;
-    this.#root = this.#node(block, at, levels, fs.blockSize - at);
+    this.#root = this.#node(block, ROOT_INDEX_OFFSET, levels);
+  }
+
+  /** The way to the first leaf that may hold a name of this hash. */
+  descend(hash: number): IndexPath {
+    let node = this.#root;
+    const path: IndexPath = [{ node, entry: lastEntryUpTo(node, hash) }];
+    while (node.level > 0) {
+      node = this.#childNode(node, path[path.length - 1].entry);
+      path.push({ node, entry: lastEntryUpTo(node, hash) });
+    }
+    return path;
   }
 
   /**
-   * The leaves that may hold a name of this hash or a higher one, in the order of their hashes.
-   * Throws IndexDamage when the tree has more leaves than the directory has blocks.
+   * Makes the way one to the next leaf, in the order of the hashes; false behind the last. Throws
+   * IndexDamage when the tree has more leaves than the directory has blocks.
    */
+  advance(path: IndexPath): boolean {
+    let level = path.length - 1;
+    while (level >= 0 && path[level].entry + 1 >= path[level].node.count) level--;
+    if (level < 0) return false;
+    if (this.#stepsLeft-- <= 0) throw this.#damage("more leaves than blocks");
+    path[level].entry++;
+    for (; level + 1 < path.length; level++) {
+      const { node, entry } = path[level];
+      path[level + 1] = { node: this.#childNode(node, entry), entry: 0 };
+    }
+    return true;
+  }
+
+  /** The leaves that may hold a name of this hash or a higher one, in the order of their hashes. */
   *leavesFrom(hash: number): Generator<IndexedLeaf> {
-    let left = directoryBlocks(this.#fs, this.#dir);
-    for (const leaf of this.#leavesBelow(this.#root, 0, hash)) {
-      if (left-- <= 0) throw this.#damage("more leaves than blocks");
-      yield leaf;
-    }
+    const path = this.descend(hash);
+    do yield { fileBlock: leafOf(path), hash: leafHash(path) }; while (this.advance(path));
   }
 
-  /** @param low hash of the index entry that led to the node: its first entry has none of its own */
-  *#leavesBelow(node: IndexNode, low: number, hash: number): Generator<IndexedLeaf> {
-    for (let entry = lastEntryUpTo(node, hash); entry < node.count; entry++) {
-      const at = node.at + entry * DxEntry.byteLength;
-      const fileBlock = DxEntry.block.get(node.view, at) & BLOCK_MASK;
-      const leafHash = entry === 0 ? low : DxEntry.hash.get(node.view, at);
-      if (node.level === 0) yield { fileBlock, hash: leafHash };
-      else yield* this.#leavesBelow(this.#innerNode(fileBlock, node.level - 1), leafHash, hash);
-    }
+  #childNode(node: IndexNode, entry: number): IndexNode {
+    const block = this.#block(childOf(node, entry));
+    return this.#node(block, DX_NODE_COUNTLIMIT_OFFSET, node.level - 1);
   }
 
-  #innerNode(fileBlock: number, level: number): IndexNode {
-    const stored = hashIsStored(this.#dir) ? Ext4DirEntryHash.byteLength : 0;
-    const room = this.#fs.blockSize - DX_NODE_COUNTLIMIT_OFFSET - stored;
-    return this.#node(this.#block(fileBlock), DX_NODE_COUNTLIMIT_OFFSET, level, room);
-  }
-
-  #node(block: Block, at: number, level: number, room: number): IndexNode {
+  #node(block: Block, at: number, level: number): IndexNode {
     const { view } = block;
-    const hasTail = this.#fs.superblock.hasMetadataChecksums;
     const limit = DxCountLimit.limit.get(view, at);
     const count = DxCountLimit.count.get(view, at);
-    const capacity = Math.floor((room - (hasTail ? DxTail.byteLength : 0)) / DxEntry.byteLength);
+    const capacity = indexCapacity(this.#fs, this.#dir, at);
     if (limit !== capacity || count === 0 || count > limit) {
       throw this.#damage(`${count} entries of ${limit} in room for ${capacity}`, block);
     }
-    const seen = claim(Kind.INDEX_NODE, this.#dir.ino, at);
-    if (hasTail && block.verifiedAs !== seen) {
-      this.#verify(block, at, count, limit);
+    const seen = indexClaim(this.#dir, at);
+    if (this.#fs.superblock.hasMetadataChecksums && block.verifiedAs !== seen) {
+      const stored = DxTail.dt_checksum.get(view, indexTail(view, at));
+      if (stored !== indexChecksum(this.#dir.checksumSeed, block, at)) {
+        throw badChecksum("the directory index", { ino: this.#dir.ino, block: block.number });
+      }
       block.verifiedAs = seen;
     }
-    return { view, at, count, level };
-  }
-
-  #verify(block: Block, at: number, count: number, limit: number): void {
-    const tail = at + limit * DxEntry.byteLength;
-    let crc = crc32c(this.#dir.checksumSeed, block.bytes, 0, at + count * DxEntry.byteLength);
-    crc = crc32c(crc, block.bytes, tail, tail + DxTail.dt_reserved.size);
-    crc = crc32cOfZeros(crc, DxTail.dt_checksum.size);
-    if (crc !== DxTail.dt_checksum.get(block.view, tail)) {
-      throw badChecksum("the directory index", { ino: this.#dir.ino, block: block.number });
-    }
+    return { block, at, count, limit, level };
   }
 
   #block(fileBlock: number): Block {
@@ -160,13 +230,19 @@ export class HashTree {
   }
 }
 
+/** Where an entry leads to: a block of the directory. */
+function childOf(node: IndexNode, entry: number): number {
+  return DxEntry.block.get(node.block.view, node.at + entry * DxEntry.byteLength) & BLOCK_MASK;
+}
+
 /** The last entry whose hash is at or below `hash`; the first stands for all below the second. */
 function lastEntryUpTo(node: IndexNode, hash: number): number {
+  const { view } = node.block;
   let low = 1;
   let high = node.count;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    const stored = DxEntry.hash.get(node.view, node.at + middle * DxEntry.byteLength);
+    const stored = DxEntry.hash.get(view, node.at + middle * DxEntry.byteLength);
     if (stored <= hash) low = middle + 1;
     else high = middle;
   }

@@ -6,7 +6,7 @@
  *     system.data:  chain of entries
  */
 
-import { EXT4_FT_DIR, Ext4DirEntry2 as Entry } from "../disk/directory.ts";
+import { EXT4_FT_DIR, EXT4_FT_UNKNOWN, Ext4DirEntry2 as Entry } from "../disk/directory.ts";
 import { I_BLOCK_SIZE } from "../disk/inode.ts";
 import { corrupt } from "../sys/fs_error.ts";
 import type { EntryChain, PlacedChain } from "./directory_block.ts";
@@ -14,8 +14,11 @@ import type { FileSystem } from "./filesystem.ts";
 import { inlineParts } from "./inline_data.ts";
 import type { Inode } from "./inode.ts";
 
-const PARENT_SIZE = 4;
+export const PARENT_SIZE = 4;
 const DOT_LENGTH = 12;
+const DOT = 0x2e;
+/** Length of the entries `.` and `..` together. */
+export const DOTS_LENGTH = 2 * DOT_LENGTH;
 
 /** The chains of an inline directory, the first of them made up: `.` and `..`. */
 export function inlineDirectory(fs: FileSystem, dir: Inode): PlacedChain[] {
@@ -27,7 +30,7 @@ export function inlineDirectory(fs: FileSystem, dir: Inode): PlacedChain[] {
   if (dir.size < I_BLOCK_SIZE || dir.size > I_BLOCK_SIZE + rest.length) {
     throw corrupt(`inline directory: size ${dir.size}`, { ino: dir.ino });
   }
-  const dots = dotChain(dir.ino, parent);
+  const dots = chainOf(dotEntries(fs, dir.ino, parent), 0, DOTS_LENGTH);
   const head = chainOf(first, PARENT_SIZE, I_BLOCK_SIZE);
   const tail = chainOf(rest, 0, dir.size - I_BLOCK_SIZE);
   return [
@@ -42,15 +45,22 @@ function chainOf(bytes: Uint8Array<ArrayBuffer>, start: number, end: number): En
   return { bytes, view, start, end, block: undefined };
 }
 
-function dotChain(self: number, parent: number): EntryChain {
-  const chain = chainOf(new Uint8Array(2 * DOT_LENGTH), 0, 2 * DOT_LENGTH);
+/** The entries `.` and `..`, as a directory in blocks begins with them. */
+export function dotEntries(
+  fs: FileSystem,
+  self: number,
+  parent: number,
+): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(DOTS_LENGTH);
+  const view = new DataView(bytes.buffer);
+  const fileType = fs.superblock.features.has("filetype") ? EXT4_FT_DIR : EXT4_FT_UNKNOWN;
   for (const [index, ino] of [self, parent].entries()) {
     const at = index * DOT_LENGTH;
-    Entry.inode.set(chain.view, at, ino);
-    Entry.rec_len.set(chain.view, at, DOT_LENGTH);
-    Entry.name_len.set(chain.view, at, index + 1);
-    Entry.file_type.set(chain.view, at, EXT4_FT_DIR);
-    chain.bytes.fill(0x2e, at + Entry.byteLength, at + Entry.byteLength + index + 1);
+    Entry.inode.set(view, at, ino);
+    Entry.rec_len.set(view, at, DOT_LENGTH);
+    Entry.name_len.set(view, at, index + 1);
+    Entry.file_type.set(view, at, fileType);
+    bytes.fill(DOT, at + Entry.byteLength, at + Entry.byteLength + index + 1);
   }
-  return chain;
+  return bytes;
 }

@@ -43,6 +43,8 @@ export class Inode {
   readonly view: DataView<ArrayBuffer>;
   /** Seed of the checksums of this inode's blocks. */
   readonly checksumSeed: number;
+  /** Asked for since the last time that the table made room. */
+  recent = true;
   readonly #features: Features;
   #hasInlineRoom: boolean | undefined;
 
@@ -184,6 +186,15 @@ export class Inode {
    */
   recordChanged(): void {
     this.#hasInlineRoom = undefined;
+  }
+
+  /** Counts a change that i_version tells of. */
+  bumpVersion(): void {
+    const low = (Ext4Inode.l_i_version.get(this.view, 0) + 1) >>> 0;
+    Ext4Inode.l_i_version.set(this.view, 0, low);
+    if (low !== 0 || !this.#hasExtra(Ext4Inode.i_version_hi)) return;
+    const high = Ext4Inode.i_version_hi.get(this.view, 0);
+    Ext4Inode.i_version_hi.set(this.view, 0, (high + 1) >>> 0);
   }
 
   /** Time of deletion, or the next inode of the orphan list. */

@@ -40,7 +40,10 @@ export class InodeTable {
    */
   get(ino: number): Inode {
     const kept = this.#kept.get(ino);
-    if (kept !== undefined && (kept.linksCount > 0 || this.unlinked.has(ino))) return kept;
+    if (kept !== undefined && (kept.linksCount > 0 || this.unlinked.has(ino))) {
+      kept.recent = true;
+      return kept;
+    }
     const inode = this.#read(ino);
     this.#keep(inode);
     return inode;
@@ -121,6 +124,8 @@ export class InodeTable {
     handle.modify(block);
     if (this.#superblock.hasMetadataChecksums) storeChecksum(inode, inodeChecksum(inode));
     block.bytes.set(inode.bytes, offset);
+    // Should another copy have been read meanwhile, it is older.
+    this.#kept.set(inode.ino, inode);
   }
 
   #read(ino: number): Inode {
@@ -176,11 +181,17 @@ export class InodeTable {
     this.#cache.willRead(start, Math.min(READAHEAD_BLOCKS, Math.max(1, end - start)));
   }
 
+  /** One look at each: what was asked for since the last time may be in use by an operation. */
   #dropOldest(): void {
     let toDrop = MAX_KEPT / 8;
-    for (const ino of this.#kept.keys()) {
-      if (toDrop-- === 0) return;
+    let toLookAt = this.#kept.size;
+    for (const [ino, inode] of this.#kept) {
+      if (toDrop === 0 || toLookAt-- === 0) return;
       this.#kept.delete(ino);
+      if (inode.recent) {
+        inode.recent = false;
+        this.#kept.set(ino, inode);
+      } else toDrop--;
     }
   }
 }

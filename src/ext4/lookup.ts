@@ -3,33 +3,25 @@
 import { EXT4_NAME_LEN, Ext4DirEntry2 as Entry } from "../disk/directory.ts";
 import { EXT4_EA_INODE_FL, EXT4_INDEX_FL, EXT4_ROOT_INO } from "../disk/inode.ts";
 import { corrupt, fail } from "../sys/fs_error.ts";
-import { foldName } from "./casefold.ts";
+import { type EntryPlace, searchChain } from "./chain_search.ts";
 import { directoryChains } from "./directory.ts";
-import {
-  directoryBlock,
-  type EntryChain,
-  entryLength,
-  entryName,
-  isDotName,
-  leafChain,
-} from "./directory_block.ts";
-import { parseNoKeyName } from "./encryption.ts";
+import { directoryBlock, type EntryChain, isDotName, leafChain } from "./directory_block.ts";
 import type { FileSystem } from "./filesystem.ts";
-import { HashTree, IndexDamage } from "./htree.ts";
+import { continues, HashTree, IndexDamage, leafOf } from "./htree.ts";
 import type { Inode } from "./inode.ts";
-import { isCasefolded, nameHasher } from "./name_hash.ts";
-
-/** What is looked for: how to tell a stored name, and its hash when there is one to go by. */
-interface NameQuery {
-  matches(stored: Uint8Array): boolean;
-  hash(version: number): number;
-}
+import { type NameQuery, nameQuery } from "./name_query.ts";
 
 /**
  * The inode number behind a name, or undefined. Names of encrypted directories are given in their
  * no-key form. Throws ENOTDIR, ENAMETOOLONG, and EUCLEAN or EBADMSG for a damaged directory.
  */
 export function lookup(fs: FileSystem, dir: Inode, name: Uint8Array): number | undefined {
+  const place = findEntry(fs, dir, name);
+  return place && Entry.inode.get(place.chain.view, place.at);
+}
+
+/** Where the entry of a name is, or undefined. As lookup. */
+export function findEntry(fs: FileSystem, dir: Inode, name: Uint8Array): EntryPlace | undefined {
   if (!dir.isDirectory) throw fail("ENOTDIR", "Cannot look up in a file", { ino: dir.ino });
   if (name.length > EXT4_NAME_LEN) {
     throw fail("ENAMETOOLONG", `A name of ${name.length} bytes`, { ino: dir.ino });
@@ -39,14 +31,14 @@ export function lookup(fs: FileSystem, dir: Inode, name: Uint8Array): number | u
   const indexed = dir.hasFlag(EXT4_INDEX_FL) && fs.superblock.features.has("dir_index");
   if (indexed && !dir.hasInlineData && !isDotName(name)) {
     try {
-      return lookupByHash(fs, dir, new HashTree(fs, dir), query);
+      return findByHash(fs, dir, query);
     } catch (error) {
       // Without its index the directory can still be searched; without a leaf it can't.
       if (!(error instanceof IndexDamage)) throw error;
       fs.report(error);
     }
   }
-  return lookupInOrder(fs, dir, query);
+  return findInOrder(fs, dir, query);
 }
 
 /**
@@ -54,8 +46,18 @@ export function lookup(fs: FileSystem, dir: Inode, name: Uint8Array): number | u
  * that is not in use or not meant to have names.
  */
 export function namedInode(fs: FileSystem, dir: Inode, name: Uint8Array): Inode | undefined {
-  const ino = lookup(fs, dir, name);
-  return ino === undefined ? undefined : entryInode(fs, dir, ino);
+  return placedInode(fs, dir, name)?.inode;
+}
+
+/** The inode behind a name, and where the entry is. As namedInode. */
+export function placedInode(
+  fs: FileSystem,
+  dir: Inode,
+  name: Uint8Array,
+): { readonly place: EntryPlace; readonly inode: Inode } | undefined {
+  const place = findEntry(fs, dir, name);
+  if (place === undefined) return undefined;
+  return { place, inode: entryInode(fs, dir, Entry.inode.get(place.chain.view, place.at)) };
 }
 
 /** The inode that an entry of `dir` names. */
@@ -70,73 +72,33 @@ export function entryInode(fs: FileSystem, dir: Inode, ino: number): Inode {
   return inode;
 }
 
-function nameQuery(fs: FileSystem, dir: Inode, name: Uint8Array): NameQuery | undefined {
-  if (dir.isEncrypted && !isDotName(name)) {
-    const parsed = parseNoKeyName(name);
-    if (parsed === undefined) return undefined;
-    return { matches: (stored) => parsed.matches(stored), hash: () => parsed.hash };
-  }
-  const hash = (version: number) => nameHasher(fs, dir, version)(name).major;
-  const same = (stored: Uint8Array) => sameName(stored, name);
-  const folded = isCasefolded(fs, dir) ? foldName(name) : undefined;
-  if (folded === undefined) return { matches: same, hash };
-  return {
-    matches: (stored) => {
-      if (same(stored)) return true;
-      const other = foldName(stored);
-      return other !== undefined && sameName(other, folded);
-    },
-    hash,
-  };
-}
-
-function lookupByHash(
-  fs: FileSystem,
-  dir: Inode,
-  tree: HashTree,
-  query: NameQuery,
-): number | undefined {
+function findByHash(fs: FileSystem, dir: Inode, query: NameQuery): EntryPlace | undefined {
+  const tree = new HashTree(fs, dir);
   const hash = query.hash(tree.hashVersion);
-  let first = true;
-  for (const leaf of tree.leavesFrom(hash)) {
-    const continues = leaf.hash % 2 === 1 && leaf.hash - 1 === hash;
-    if (!first && !continues) return undefined;
-    first = false;
-    const block = directoryBlock(fs, dir, leaf.fileBlock);
+  const path = tree.descend(hash);
+  do {
+    const block = directoryBlock(fs, dir, leafOf(path));
     if (block === undefined) continue;
-    const found = searchChain(fs, dir, leafChain(fs, dir, block), query);
-    if (found !== undefined) return found;
-  }
+    const place = findInChain(fs, dir, leafChain(fs, dir, block), query);
+    if (place !== undefined) return place;
+  } while (tree.advance(path) && continues(path, hash));
   return undefined;
 }
 
-function lookupInOrder(fs: FileSystem, dir: Inode, query: NameQuery): number | undefined {
+function findInOrder(fs: FileSystem, dir: Inode, query: NameQuery): EntryPlace | undefined {
   for (const { chain } of directoryChains(fs, dir, 0)) {
-    const found = searchChain(fs, dir, chain, query);
-    if (found !== undefined) return found;
+    const place = findInChain(fs, dir, chain, query);
+    if (place !== undefined) return place;
   }
   return undefined;
 }
 
-function searchChain(
+function findInChain(
   fs: FileSystem,
   dir: Inode,
   chain: EntryChain,
   query: NameQuery,
-): number | undefined {
-  for (let at = chain.start; at < chain.end;) {
-    const length = entryLength(fs, dir, chain, at);
-    const ino = Entry.inode.get(chain.view, at);
-    if (ino !== 0 && query.matches(entryName(chain, at))) return ino;
-    at += length;
-  }
-  return undefined;
-}
-
-function sameName(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.length !== b.length) return false;
-  for (let index = 0; index < a.length; index++) {
-    if (a[index] !== b[index]) return false;
-  }
-  return true;
+): EntryPlace | undefined {
+  const { found, before } = searchChain(fs, dir, chain, query);
+  return found < 0 ? undefined : { chain, at: found, before };
 }

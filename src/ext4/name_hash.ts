@@ -18,7 +18,7 @@ export type NameHasher = (name: Uint8Array) => DirectoryHash;
  */
 export function nameHasher(fs: FileSystem, dir: Inode, version?: number): NameHasher {
   const { view } = fs.superblock;
-  const stored = version ?? defaultVersion(fs);
+  const stored = version ?? defaultHashVersion(fs);
   const unsigned = (Ext4SuperBlock.s_flags.get(view, 0) & EXT2_FLAGS_UNSIGNED_HASH) !== 0;
   const effective = unsigned && stored <= HashVersion.TEA ? stored + UNSIGNED_STEP : stored;
   const seed = fs.hashSeed;
@@ -29,8 +29,8 @@ export function nameHasher(fs: FileSystem, dir: Inode, version?: number): NameHa
   return (name) => directoryHash(effective, seed, name);
 }
 
-/** A default that does not exist orders the listing of a directory without a tree as well as any. */
-function defaultVersion(fs: FileSystem): number {
+/** The version of new trees. It also orders the listing of a directory without one. */
+export function defaultHashVersion(fs: FileSystem): number {
   const version = Ext4SuperBlock.s_def_hash_version.get(fs.superblock.view, 0);
   return version <= HashVersion.TEA ? version : HashVersion.HALF_MD4;
 }
