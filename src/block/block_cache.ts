@@ -8,7 +8,7 @@
  * by committing and writing back).
  */
 
-import { corrupt } from "../sys/fs_error.ts";
+import { corrupt, FsError } from "../sys/fs_error.ts";
 import type { Device } from "./device.ts";
 
 /** Blocks that one search for room looks at. */
@@ -78,6 +78,28 @@ export class BlockCache {
     this.#device.read(block.bytes, number * this.blockSize);
     this.#add(block);
     return block;
+  }
+
+  /**
+   * Reads `count` blocks from `number` on at once; those that are in memory stay as they are, and
+   * those past the end are left out. Nothing happens when they cannot be read: whoever asks for one
+   * of them will be told.
+   */
+  fetch(number: number, count: number): void {
+    const within = Math.min(count, this.blockCount - number);
+    if (within <= 0) return;
+    const bytes = new Uint8Array(within * this.blockSize);
+    try {
+      this.#device.read(bytes, number * this.blockSize);
+    } catch (error) {
+      if (error instanceof FsError) return;
+      throw error;
+    }
+    for (let index = 0; index < within; index++) {
+      if (this.#blocks.has(number + index)) continue;
+      const start = index * this.blockSize;
+      this.#add(new Block(number + index, bytes.subarray(start, start + this.blockSize)));
+    }
   }
 
   /** The block if it is in memory. */

@@ -19,6 +19,7 @@ import {
   entryFileType,
   entryLength,
   entryName,
+  fetchAround,
   hashIsStored,
   isDotName,
   isIndexBlock,
@@ -117,6 +118,7 @@ export function* directoryChains(
       fileBlock += mapping.count;
       continue;
     }
+    fetchAround(fs, dir, fileBlock);
     fs.cache.willRead(mapping.physicalBlock, mapping.count);
     for (let index = 0; index < mapping.count; index++, fileBlock++) {
       const chain = leafOrNothing(fs, dir, mapping.physicalBlock + index, fileBlock);
@@ -259,6 +261,7 @@ function leafBatch(
 ): HashedEntry[] {
   const batch: HashedEntry[] = [];
   for (const { fileBlock } of leaves) {
+    fetchAround(fs, dir, fileBlock);
     const block = directoryBlock(fs, dir, fileBlock);
     if (block === undefined) {
       throw corrupt(`directory: hole at file block ${fileBlock}`, { ino: dir.ino });

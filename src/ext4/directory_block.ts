@@ -54,6 +54,21 @@ export function directoryBlock(fs: FileSystem, dir: Inode, fileBlock: number): B
   return fs.cache.read(mapping.physicalBlock);
 }
 
+/** Bytes of a directory that are read together when it is listed. */
+const PORTION = 128 << 10;
+
+/** Reads a block together with its neighbours: a listing comes to all of them, in whatever order. */
+export function fetchAround(fs: FileSystem, dir: Inode, fileBlock: number): void {
+  const { kind, physicalBlock } = mapBlocks(fs, dir, fileBlock, 1);
+  if (kind !== "mapped" || fs.cache.peek(physicalBlock) !== undefined) return;
+  const portion = Math.max(1, PORTION / fs.blockSize);
+  const start = fileBlock - fileBlock % portion;
+  const run = mapBlocks(fs, dir, start, Math.min(portion, directoryBlocks(fs, dir) - start));
+  if (run.kind === "mapped" && start + run.count > fileBlock) {
+    fs.cache.fetch(run.physicalBlock, run.count);
+  }
+}
+
 /** The chain of entries of a leaf. Throws EBADMSG when its checksum is wrong. */
 export function leafChain(fs: FileSystem, dir: Inode, block: Block): EntryChain {
   const { bytes, view, number } = block;

@@ -11,8 +11,10 @@ import type { GroupDescriptors } from "./groups.ts";
 import { Inode } from "./inode.ts";
 import type { Superblock } from "./superblock.ts";
 
-/** Blocks of the table that are fetched with the one that is asked for. */
-const READAHEAD_BLOCKS = 32;
+/** Bytes of the table that are read together: neighbours are asked for soon, in whatever order. */
+const PORTION = 128 << 10;
+/** Records of inodes are copied into pieces of memory of this size: small ones cost more to make. */
+const SLAB = 32 << 10;
 /** Inodes kept decoded. */
 const MAX_KEPT = 16384;
 const FILE_TYPES = new Set([S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK]);
@@ -25,8 +27,8 @@ export class InodeTable {
   readonly unlinked = new Set<number>();
   /** In the order in which they came. */
   readonly #kept = new Map<number, Inode>();
-  /** First block of the part of a table that was fetched last. */
-  #lastReadAhead = -1;
+  #slab = new Uint8Array(0);
+  #slabUsed = 0;
 
   constructor(superblock: Superblock, groups: GroupDescriptors, cache: BlockCache) {
     this.#superblock = superblock;
@@ -131,7 +133,7 @@ export class InodeTable {
   #read(ino: number): Inode {
     const { block, offset } = this.locate(ino);
     const group = Math.floor((ino - 1) / this.#superblock.inodesPerGroup);
-    this.#readAhead(group, block);
+    this.#fetch(group, block);
     const inode = this.#decode(ino, block, offset);
     this.#check(inode, block);
     return inode;
@@ -139,12 +141,24 @@ export class InodeTable {
 
   #decode(ino: number, block: number, offset: number): Inode {
     const { inodeSize, hasMetadataChecksums, checksumSeed } = this.#superblock;
-    const bytes = this.#cache.read(block).bytes.slice(offset, offset + inodeSize);
-    const view = new DataView(bytes.buffer);
+    const table = this.#cache.read(block);
+    const bytes = this.#memory(inodeSize);
+    bytes.set(table.bytes.subarray(offset, offset + inodeSize));
     const seed = hasMetadataChecksums
-      ? inodeChecksumSeed(checksumSeed, ino, Ext4Inode.i_generation.get(view, 0))
+      ? inodeChecksumSeed(checksumSeed, ino, Ext4Inode.i_generation.get(table.view, offset))
       : 0;
     return new Inode(ino, bytes, seed, this.#superblock.features);
+  }
+
+  /** Zeros. */
+  #memory(size: number): Uint8Array<ArrayBuffer> {
+    if (this.#slabUsed + size > this.#slab.length) {
+      this.#slab = new Uint8Array(Math.max(SLAB, size));
+      this.#slabUsed = 0;
+    }
+    const start = this.#slabUsed;
+    this.#slabUsed += size;
+    return this.#slab.subarray(start, start + size);
   }
 
   #check(inode: Inode, block: number): void {
@@ -169,16 +183,16 @@ export class InodeTable {
     }
   }
 
-  /** Fetches the part of the table around a block, but not what was never used. */
-  #readAhead(group: number, block: number): void {
+  /** Reads the part of the table around a block, but not what was never used. */
+  #fetch(group: number, block: number): void {
+    if (this.#cache.peek(block) !== undefined) return;
     const { inodeTable, unusedInodes } = this.#groups.get(group);
-    const start = block - (block - inodeTable) % READAHEAD_BLOCKS;
-    if (start === this.#lastReadAhead) return;
-    this.#lastReadAhead = start;
     const { inodesPerGroup, inodeSize, blockSize } = this.#superblock;
+    const portion = Math.max(1, PORTION / blockSize);
+    const start = block - (block - inodeTable) % portion;
     const used = Math.max(0, inodesPerGroup - unusedInodes);
     const end = inodeTable + Math.ceil(used * inodeSize / blockSize);
-    this.#cache.willRead(start, Math.min(READAHEAD_BLOCKS, Math.max(1, end - start)));
+    this.#cache.fetch(start, Math.min(portion, end - start));
   }
 
   /** One look at each: what was asked for since the last time may be in use by an operation. */

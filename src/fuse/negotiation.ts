@@ -46,12 +46,14 @@ const NEWEST_MINOR = 45;
 /**
  * Not among them is FUSE_AUTO_INVAL_DATA: nobody else changes the files, so the kernel need not
  * compare times to find out whether its cache is stale. Nor FUSE_ATOMIC_O_TRUNC: with opens that
- * are not asked for, it would make the kernel forget to truncate.
+ * are not asked for, it would make the kernel forget to truncate. Nor FUSE_READDIRPLUS_AUTO: the
+ * kernel's guess whether attributes are wanted fails from the second piece of a listing on, and
+ * each of its names is then looked up. The handlers know better.
  */
 const WANTED = wire.FUSE_ASYNC_READ | wire.FUSE_EXPORT_SUPPORT | wire.FUSE_BIG_WRITES |
-  wire.FUSE_HAS_IOCTL_DIR | wire.FUSE_DO_READDIRPLUS | wire.FUSE_READDIRPLUS_AUTO |
-  wire.FUSE_ASYNC_DIO | wire.FUSE_PARALLEL_DIROPS | wire.FUSE_MAX_PAGES |
-  wire.FUSE_CACHE_SYMLINKS | wire.FUSE_INIT_EXT;
+  wire.FUSE_HAS_IOCTL_DIR | wire.FUSE_DO_READDIRPLUS | wire.FUSE_ASYNC_DIO |
+  wire.FUSE_PARALLEL_DIROPS | wire.FUSE_MAX_PAGES | wire.FUSE_CACHE_SYMLINKS |
+  wire.FUSE_INIT_EXT;
 
 /**
  * - WRITEBACK_CACHE: the kernel gathers small writes, and owns size and times of cached files

@@ -33,6 +33,7 @@ import { Ext4Changes } from "./ext4_changes.ts";
 import { ExtentPublisher } from "./extent_publisher.ts";
 import { Iomap } from "./iomap.ts";
 import { answerIoctl } from "./ioctls.ts";
+import { Listings } from "./listings.ts";
 import { Nodes } from "./nodes.ts";
 import { ReadAhead } from "./read_ahead.ts";
 import type { Upkeep } from "./upkeep.ts";
@@ -72,6 +73,7 @@ export class Ext4Server implements Handlers {
   readonly #upkeep: Upkeep | undefined;
   readonly #nodes: Nodes;
   readonly #readAhead: ReadAhead;
+  readonly #listings = new Listings();
   readonly #accessTimes: AccessTimes;
   /** Whether opening can be left to the kernel: nobody has to be refused. */
   readonly #opensFreely: boolean;
@@ -126,6 +128,7 @@ export class Ext4Server implements Handlers {
     // So the kernel finds the inode of a file handle again, of whatever type it is.
     if (isDot(name)) return this.#nodes.entry(undefined, dir);
     this.#require(dir, X_OK, caller);
+    this.#listings.lookedUp(parent);
     const inode = namedInode(this.#fs, dir, name);
     if (inode !== undefined) return this.#nodes.entry(dir, inode);
     // Not as absence, which the kernel would remember.
@@ -200,14 +203,20 @@ export class Ext4Server implements Handlers {
     add: (row: DirectoryRow, entry: Entry | undefined) => boolean,
   ): void {
     const dir = this.#nodes.inode(nodeId);
-    let lastFile: Inode | undefined;
+    if (this.#listings.resume(nodeId, position) && this.#fs.isReadOnly) return;
+    if (position === 0) this.#readAhead.beginListing(dir);
+    let end = position;
+    let isWhole = true;
     for (const row of readDirectory(this.#fs, dir, position)) {
-      const inode = this.#rowInode(dir, row);
-      if (!add(row, inode === undefined ? undefined : this.#nodes.entry(dir, inode))) break;
-      if (inode === undefined) continue;
-      this.#readAhead.listed(inode, lastFile);
-      if (inode.isRegular) lastFile = inode;
+      const inode = this.#listings.wantsAttributes(nodeId) ? this.#rowInode(dir, row) : undefined;
+      const entry = inode === undefined ? undefined : this.#nodes.entry(dir, inode);
+      isWhole = add(row, entry);
+      if (!isWhole) break;
+      end = row.next;
+      if (inode !== undefined) this.#readAhead.addListed(dir, inode);
     }
+    if (isWhole) this.#listings.ended(nodeId, end);
+    this.#readAhead.endListed();
     this.#accessTimes.note(dir);
   }
 

@@ -4,7 +4,8 @@
  * are worth something:
  *
  * - who reads a file from front to back gets a window that stays ahead of him
- * - who reads the files of a directory in the order of its listing gets the next ones (tar, cp, grep)
+ * - who reads the files of a directory in the order of its listing gets the next ones
+ *   (listing_order.ts)
  * - who lists a directory goes on to list those in it (find, du, rm)
  * - who reads many random places of a file reads still more of them (random_reads.ts)
  */
@@ -14,6 +15,8 @@ import type { FileSystem } from "../ext4/filesystem.ts";
 import type { Inode } from "../ext4/inode.ts";
 import { mapBlocks } from "../ext4/map.ts";
 import { FsError } from "../sys/fs_error.ts";
+import { DevicePieces } from "./device_pieces.ts";
+import { ListingOrder } from "./listing_order.ts";
 import { RandomReads } from "./random_reads.ts";
 
 /** How far ahead of a reader the device is told, in bytes. */
@@ -24,11 +27,8 @@ const LOW_WATER = 4 << 20;
 const LEAST_REQUEST = 32 << 10;
 /** Files that are read at the same time, and remembered. */
 const MAX_READERS = 64;
-/** How many files behind the one being read, in the order of a listing, and how much of each. */
-const NEXT_FILES = 8;
+/** How much to read of each file that comes next in a listing. */
 const MOST_OF_NEXT = 256 << 10;
-/** Places in listings that are remembered. */
-const MAX_LISTED = 65536;
 
 /** A file that is being read from front to back. */
 interface Reader {
@@ -42,17 +42,13 @@ export class ReadAhead {
   readonly #fs: FileSystem;
   /** By inode number, in the order of their last use. */
   readonly #readers = new Map<number, Reader>();
-  /** For a regular file, the one that its directory lists next. */
-  readonly #nextListed = new Map<number, number>();
-  /** Files that the device was told of because they come next. */
-  readonly #told = new Set<number>();
-  /** The file whose beginning was read last. */
-  #lastOpened = 0;
-
+  readonly #order = new ListingOrder();
+  readonly #pieces: DevicePieces;
   readonly #randomReads = new RandomReads(() => Deno.systemMemoryInfo().available);
 
   constructor(fs: FileSystem) {
     this.#fs = fs;
+    this.#pieces = new DevicePieces(fs.device);
   }
 
   /** Called with each read request before its data is fetched. */
@@ -62,38 +58,36 @@ export class ReadAhead {
     length: number,
     sources: readonly DataSource[],
   ): void {
-    if (position === 0) this.#followListing(inode.ino);
+    if (position === 0) this.#tellOfFiles(this.#order.opened(inode.ino));
     if (sources.every((source) => source.kind === "memory")) return;
     if (length >= LEAST_REQUEST) this.#moveWindow(inode, position, length);
     else this.#readAtRandom(inode, position + length);
   }
 
-  /** A row of a listing. `before` is the regular file that was listed before, or undefined. */
-  listed(inode: Inode, before: Inode | undefined): void {
-    if (inode.isDirectory) this.#tell(inode, 0, this.#fs.blockSize);
-    if (!inode.isRegular || before === undefined) return;
-    if (this.#nextListed.size >= MAX_LISTED) this.#nextListed.clear();
-    this.#nextListed.set(before.ino, inode.ino);
+  /** The listing of a directory begins. */
+  beginListing(dir: Inode): void {
+    this.#order.begin(dir.ino);
   }
 
-  #followListing(ino: number): void {
-    const isNext = this.#nextListed.get(this.#lastOpened) === ino;
-    this.#lastOpened = ino;
-    if (!isNext) return;
-    if (this.#told.size > MAX_LISTED) this.#told.clear();
-    let next = this.#nextListed.get(ino);
-    for (let count = 0; count < NEXT_FILES && next !== undefined; count++) {
-      if (!this.#told.has(next)) {
-        this.#told.add(next);
-        this.#tellOfFile(next);
-      }
-      next = this.#nextListed.get(next);
+  /** A row of a listing. */
+  addListed(dir: Inode, inode: Inode): void {
+    if (inode.isDirectory) this.#gather(inode, 0, this.#fs.blockSize);
+    else if (inode.isRegular) this.#order.add(dir.ino, inode.ino);
+  }
+
+  /** A piece of a listing is complete. */
+  endListed(): void {
+    this.#tellOfFiles(this.#order.listed());
+    this.#pieces.tell();
+  }
+
+  #tellOfFiles(inos: readonly number[]): void {
+    if (inos.length === 0) return;
+    for (const ino of inos) {
+      const inode = this.#inodeOrNothing(ino);
+      if (inode !== undefined) this.#gather(inode, 0, Math.min(inode.size, MOST_OF_NEXT));
     }
-  }
-
-  #tellOfFile(ino: number): void {
-    const inode = this.#inodeOrNothing(ino);
-    if (inode !== undefined) this.#tell(inode, 0, Math.min(inode.size, MOST_OF_NEXT));
+    this.#pieces.tell();
   }
 
   #moveWindow(inode: Inode, position: number, length: number): void {
@@ -125,15 +119,20 @@ export class ReadAhead {
     }
   }
 
-  /** Whatever is damaged here is met again, and reported, when it is read. */
   #tell(inode: Inode, start: number, end: number): void {
-    const { blockSize, device } = this.#fs;
+    this.#gather(inode, start, end);
+    this.#pieces.tell();
+  }
+
+  /** Whatever is damaged here is met again, and reported, when it is read. */
+  #gather(inode: Inode, start: number, end: number): void {
+    const { blockSize } = this.#fs;
     const last = Math.ceil(end / blockSize);
     try {
       for (let fileBlock = Math.floor(start / blockSize); fileBlock < last;) {
         const mapping = mapBlocks(this.#fs, inode, fileBlock, last - fileBlock);
         if (mapping.kind === "mapped") {
-          device.willRead(mapping.physicalBlock * blockSize, mapping.count * blockSize);
+          this.#pieces.add(mapping.physicalBlock * blockSize, mapping.count * blockSize);
         }
         fileBlock += mapping.count;
       }
