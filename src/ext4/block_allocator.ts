@@ -53,6 +53,12 @@ export interface BlockRun {
 /** Groups that are searched for a long run before a shorter one is taken. */
 const MAX_SEARCHED = 32;
 
+/**
+ * Clusters that had best be free behind what is given where the goal is taken. What follows in the
+ * file then fits there as well, and does not take the goals of others in its turn.
+ */
+const AHEAD_OF_DISPLACED = 16;
+
 interface SearchHints {
   /** Clusters behind the ones that are asked for that had best be free too. */
   readonly ahead: number;
@@ -120,9 +126,11 @@ export class BlockAllocator {
     const isGrowing = mayGrow && reservations.isGrowing(inode.ino, goal);
     // What is reserved for this file is what it is to get.
     if (mayGrow) reservations.drop(inode.ino, handle);
+    const continues = isGrowing || goal !== inodeGoal(this.#fs, inode);
+    const isDisplaced = mayGrow && continues && !isGrowing;
     const found = this.#find(handle, request, {
-      ahead: isGrowing ? this.#aheadOf(inode) : 0,
-      continues: isGrowing || goal !== inodeGoal(this.#fs, inode),
+      ahead: isGrowing ? this.#aheadOf(inode) : isDisplaced ? AHEAD_OF_DISPLACED : 0,
+      continues,
     });
     const run = { ...found, length: this.#charge(handle, request, found.length) };
     space.take(handle, run);
