@@ -110,7 +110,7 @@ function placeInSource(error: FsError): { readonly func: string; readonly line: 
   for (const row of (error.stack ?? "").split("\n")) {
     const found = /^ +at (?:new )?(?:async )?([^ ]+) \(.*?:(\d+):\d+\)$/.exec(row);
     if (found !== null && !MAKERS.test(row)) {
-      return { func: found[1].replace(/^.*\./, ""), line: Number(found[2]) };
+      return { func: found[1].replace(/^.*[.#]/, ""), line: Number(found[2]) };
     }
   }
   return { func: "", line: 0 };

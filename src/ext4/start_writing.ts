@@ -154,12 +154,12 @@ function leaveInOrder(fs: FileSystem, writing: Writing): void {
   // Without barriers, nothing was waited for so far; the log is needed until then.
   fs.device.flush();
   journal?.close();
-  const logBytes = (journal?.statistics.logBlocks ?? 0) * fs.blockSize;
+  const metadataBytes = transactions.writtenBlocks * fs.blockSize;
   markUnused(fs, {
     now: writing.now().sec,
     wasValid,
     hasNoOrphans: listOrphans(fs).length === 0,
-    kilobytesWritten: Math.floor((writing.dataBytes + logBytes) / 1024),
+    kilobytesWritten: Math.floor((writing.dataBytes + metadataBytes) / 1024),
   });
 }
 

@@ -14,6 +14,7 @@ const MAX_BLOCKS = 4096;
 
 export class DirectStore implements TransactionStore {
   readonly maxBlocks = MAX_BLOCKS;
+  writtenBlocks = 0;
   readonly #device: Device;
   readonly #barrier: boolean;
 
@@ -26,6 +27,7 @@ export class DirectStore implements TransactionStore {
   commit(blocks: ReadonlyMap<number, Block>): void {
     this.flush();
     writeBlocks(this.#device, blocks.values());
+    this.writtenBlocks += blocks.size;
     this.flush();
   }
 

@@ -71,12 +71,16 @@ export interface JournalStatistics {
   commits: number;
   writeBacks: number;
   logBlocks: number;
+  /** Blocks that a write-back brought to their places. */
+  placedBlocks: number;
   revokes: number;
 }
 
 export class JournalStore implements TransactionStore {
   readonly maxBlocks: number;
-  readonly statistics: JournalStatistics = { commits: 0, writeBacks: 0, logBlocks: 0, revokes: 0 };
+  readonly statistics: JournalStatistics = {
+    ...{ commits: 0, writeBacks: 0, logBlocks: 0, placedBlocks: 0, revokes: 0 },
+  };
   readonly #cache: BlockCache;
   readonly #device: Device;
   readonly #journal: Journal<WritableJournalBlocks>;
@@ -123,6 +127,10 @@ export class JournalStore implements TransactionStore {
     this.#flush(journal.blocks.device);
   }
 
+  get writtenBlocks(): number {
+    return this.statistics.logBlocks + this.statistics.placedBlocks;
+  }
+
   commit(blocks: ReadonlyMap<number, Block>, revoked: ReadonlySet<number>): void {
     const revokes = [...revoked].filter((number) => this.#held.has(number));
     if (blocks.size === 0 && revokes.length === 0) {
@@ -149,6 +157,7 @@ export class JournalStore implements TransactionStore {
   writeBack(): void {
     if (this.#used === 0) return;
     writeBlocks(this.#device, this.#held.values());
+    this.statistics.placedBlocks += this.#held.size;
     this.#flush(this.#device);
     writeLogStart(this.#journal, this.#writer.position, this.#tid);
     this.#flush(this.#journal.blocks.device);

@@ -22,6 +22,8 @@ const RESERVED_SHARE = 8;
 export interface TransactionStore {
   /** Most blocks of one transaction. */
   readonly maxBlocks: number;
+  /** Blocks written so far, to a log and to their places; for figures. */
+  readonly writtenBlocks?: number;
   /**
    * Makes a transaction durable, all of it or nothing, and before it all file data written so far.
    * The blocks are sealed; the store holds them in the cache as long as it needs them. Throws
@@ -68,6 +70,11 @@ export class Transactions {
   /** Why nothing can be written any more, if so. */
   get failure(): FsError | undefined {
     return this.#failure;
+  }
+
+  /** Blocks of metadata written so far. */
+  get writtenBlocks(): number {
+    return this.#store.writtenBlocks ?? 0;
   }
 
   /** True when the running transaction has changes. */
