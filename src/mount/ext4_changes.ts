@@ -5,7 +5,7 @@
  */
 
 import { EXT4_DIRSYNC_FL, EXT4_SYNC_FL } from "../disk/inode.ts";
-import { setAttributes } from "../ext4/attributes.ts";
+import { dropPrivileges, setAttributes } from "../ext4/attributes.ts";
 import { copyRange } from "../ext4/copy_range.ts";
 import { evict } from "../ext4/evict.ts";
 import { fallocate } from "../ext4/fallocate.ts";
@@ -36,16 +36,13 @@ import type {
   WriteManner,
 } from "../fuse/handlers.ts";
 import { fail, FsError } from "../sys/fs_error.ts";
-import { S_IFMT, S_IFREG, splitDevice } from "../sys/stat.ts";
+import { S_IFMT, S_IFREG, S_ISGID, splitDevice } from "../sys/stat.ts";
 import { changeByIoctl } from "./changing_ioctls.ts";
 import { LookupCounts } from "./lookup_counts.ts";
 import type { Nodes } from "./nodes.ts";
 import type { Upkeep } from "./upkeep.ts";
 import { isAcl, isOffered, type XattrOptions } from "./xattr_names.ts";
 
-const S_ISUID = 0o4000;
-const S_ISGID = 0o2000;
-const S_IXGRP = 0o010;
 const PERMISSIONS = 0o7777;
 
 /** Of a longer copy the caller hears how far it got: other requests are waiting. */
@@ -85,17 +82,18 @@ export class Ext4Changes implements ChangeHandlers {
   setattr(nodeId: number, change: AttributeChange, caller: Caller): Attributes {
     const inode = this.#nodes.inode(nodeId);
     this.#spaceFor(caller);
-    if (change.size !== undefined) setSize(this.#fs, inode, change.size);
-    const { uid, gid } = change;
-    const mode = change.mode === undefined
-      ? (change.killSetIds ? withoutSetIds(inode) : undefined)
-      : change.mode & PERMISSIONS;
+    const { uid, gid, size, ctime, killSetIds } = change;
+    const isChown = uid !== undefined || gid !== undefined;
+    if (size !== undefined) setSize(this.#fs, inode, size);
+    if (size !== undefined || (killSetIds && !isChown)) {
+      dropPrivileges(this.#fs, inode, killSetIds);
+    }
+    const mode = change.mode === undefined ? undefined : change.mode & PERMISSIONS;
     const atime = this.#time(change.atime);
     const mtime = this.#time(change.mtime);
-    const { ctime } = change;
-    const values = [mode, uid, gid, atime, mtime, ctime];
-    if (values.some((value) => value !== undefined)) {
-      setAttributes(this.#fs, inode, { mode, uid, gid, atime, mtime, ctime }, caller);
+    if ([mode, uid, gid, atime, mtime, ctime].some((value) => value !== undefined)) {
+      const isTouch = isOfAccess(change);
+      setAttributes(this.#fs, inode, { mode, uid, gid, atime, mtime, ctime, isTouch }, caller);
     }
     this.#syncFile(inode);
     return this.#nodes.attributes(inode);
@@ -183,13 +181,12 @@ export class Ext4Changes implements ChangeHandlers {
     const inode = this.#nodes.inode(nodeId);
     // Whoever wrote into the cache is not known by now; most likely it was the owner.
     this.#spaceFor(isFromCache ? inode : caller);
+    const hasLost = dropPrivileges(this.#fs, inode, killSetIds);
     for (let done = 0; done < bytes.length;) {
       done += writeFile(this.#fs, inode, position + done, bytes.subarray(done));
     }
-    const mode = killSetIds ? withoutSetIds(inode) : undefined;
-    if (mode !== undefined) setAttributes(this.#fs, inode, { mode }, ROOT);
     this.#syncFile(inode);
-    return mode !== undefined;
+    return hasLost;
   }
 
   fallocate(
@@ -325,11 +322,10 @@ function asRegular(node: NewNode): NewNode {
 }
 
 /**
- * The permissions without set-user-ID and set-group-ID, where that makes a difference. A
- * set-group-ID bit without execute permission of the group is not one: it stood for mandatory locks.
+ * For regular files, the kernel keeps time of modification and of change itself, and sends them
+ * together; a time of access that is not now was made up.
  */
-function withoutSetIds(inode: Inode): number | undefined {
-  if (inode.isDirectory) return undefined;
-  const kills = S_ISUID | ((inode.mode & S_IXGRP) !== 0 ? S_ISGID : 0);
-  return (inode.mode & kills) === 0 ? undefined : inode.mode & PERMISSIONS & ~kills;
+function isOfAccess({ atime, mtime, ctime }: AttributeChange): boolean {
+  const isNow = (time: Timespec | "now" | undefined) => time === undefined || time === "now";
+  return isNow(atime) && (isNow(mtime) || ctime !== undefined);
 }

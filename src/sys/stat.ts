@@ -12,6 +12,7 @@ export const S_IFIFO = 0o010000;
 export const S_ISUID = 0o4000;
 export const S_ISGID = 0o2000;
 export const S_ISVTX = 0o1000;
+export const S_IXGRP = 0o010;
 
 /** A device number as user space has it in st_rdev: makedev(3) of the GNU C library. */
 export function makeDevice(major: number, minor: number): number {
