@@ -1,120 +1,200 @@
 /**
  * iomap BPF programs in a kernel that asks them: Debian's 6.12 in a virtual machine, with a module
- * that gives it an interface like the one of the RFC (tests/vm/module). Both generations.
+ * that gives it an interface like the one of the RFC (tests/vm/module), of either generation.
+ * Everything of a generation comes from one run of the machine, whose script is in
+ * tests/support/iomap_guest.ts.
  */
 
 import assert from "node:assert/strict";
-import { fuse4fsJson } from "./support/command_line.ts";
+import { type FilefragRow, filefragRows, guestScript, sections } from "./support/iomap_guest.ts";
 import { libbpfForTests } from "./support/libbpf.ts";
-import { FUSE4FS } from "./support/mount.ts";
 import { requires } from "./support/requirements.ts";
 import { run, TempDir } from "./support/run.ts";
 import { Vm } from "./support/vm.ts";
 import { buildIomapModule } from "./support/vm_module.ts";
 
-const ATTACH = new URL("./vm/attach.ts", import.meta.url).pathname;
-const ARGUMENTS = new URL("./vm/arguments.bpf.c", import.meta.url).pathname;
-
 const BLOCK_SIZE = 4096;
+/** `big`, of 245 blocks, with a hole in it. */
 const FILE_SIZE = 1_000_000;
+const FILE_BLOCKS = Math.ceil(FILE_SIZE / BLOCK_SIZE);
+const HOLE = { start: 100, end: 121 };
 
-/** What the tests of a generation look at: all from one run of the virtual machine. */
 for (const generation of [1, 2] as const) {
-  Deno.test(`iomap BPF, generation ${generation}: attach, FIEMAP, arguments, detach`, async (t) => {
+  Deno.test(`iomap BPF in a virtual machine, generation ${generation}`, async (t) => {
     if (!requires("root", "fuse", "executable", "e2fsprogs", "clang", "make")) return;
     const libbpf = await libbpfForTests();
     const vm = await Vm.prepare();
     if (vm === undefined || libbpf === undefined) return;
     using folder = new TempDir();
     const image = await makeImage(folder);
+    const other = folder.join("other");
+    Deno.copyFileSync(image, other);
     const module = await buildIomapModule(vm.packages, generation, folder);
-    const { ino, extents } = await extentsOf(image);
     const result = await vm.run(
       guestScript({
         insmod: `${vm.packages.root}/bin/busybox insmod ${module}`,
-        image,
+        other,
         libbpf,
-        published: JSON.stringify([[ino, extents]]),
-        withdrawn: JSON.stringify([[ino, null]]).replace("null", "[]"),
+        programs: await makePrograms(folder),
+        withBadInput: generation === 2,
       }),
-      { seconds: 300 },
+      { modules: ["virtio_blk"], disks: [image], seconds: 400 },
     );
     assert.equal(result.code, 0, result.stdout + result.console);
     const said = sections(result.stdout);
+    const of = (name: string) => {
+      const text = said.get(name);
+      assert.notEqual(text, undefined, `no section ${name}`);
+      return text ?? "";
+    };
+    const rows = (name: string) => filefragRows(of(name));
 
     await t.step("bpf probe tells the generation", () => {
-      assert.deepEqual(JSON.parse(said.get("probe") ?? "").kernel.iomapBpf, {
-        generation,
-        module: "fuse_iomap_bpf_bench",
-      });
+      const { kernel, canAttach } = JSON.parse(of("probe"));
+      assert.deepEqual(kernel.iomapBpf, { generation, module: "fuse_iomap_bpf_bench" });
+      assert.equal(canAttach, true);
     });
 
-    await t.step("demo: FIEMAP shows 17 made-up blocks, the rest is left to the server", () => {
-      assert.equal(said.get("demo attach"), "attached fuse4fs_demo\n");
-      const rows = filefragRows(said.get("demo") ?? "");
+    await t.step("bpf_crap: FIEMAP shows 17 made-up blocks, and behind them the file's own", () => {
+      assert.equal(of("demo said"), "");
+      assert.match(of("demo state"), /^program fuse4fs_demo\nattached 1$/m);
+      const found = rows("demo");
       for (let block = 0; block < 17; block++) {
         const flags = block % 2 === 1 ? "unwritten" : "";
-        assert.deepEqual(rows[block], { logical: block, physical: 99 + block, length: 1, flags });
+        assert.deepEqual(
+          { ...found[block], flags: found[block].flags.replace(/,?merged/, "") },
+          { logical: block, physical: 99 + block, length: 1, flags },
+        );
       }
-      assert.equal(rows.length, 18);
-      assert.equal(rows[17].logical, 17);
-      assert.match(rows[17].flags, /delalloc/);
+      const rest = found.slice(17);
+      assert.deepEqual(placesOf(rest), placesOf(rows("plain")).filter(({ at }) => at > 16));
+      assert.match(of("demo state"), /^server [1-9]/m);
+    });
+
+    await t.step("the skeleton is dropped, and the link stays", () => {
+      assert.deepEqual(of("demo descriptors").trim().split("\n"), ["anon_inode:bpf_link"]);
     });
 
     await t.step("a connection takes one program, and only a connection does", () => {
-      assert.match(said.get("second attach") ?? "", /^failed: .*has a program already\n$/);
-      assert.match(said.get("foreign attach") ?? "", /^failed: .*no open FUSE device\n$/);
+      assert.match(of("second attach"), /^failed 16: .*has a program already\n$/);
+      assert.match(of("foreign attach"), /^failed 9: .*no open FUSE device\n$/);
+      assert.match(of("state after them"), /^attached 1$/m);
     });
 
     await t.step("another mount is untouched", () => {
-      assert.deepEqual(filefragRows(said.get("other mount") ?? ""), []);
+      assert.deepEqual(rows("other mount"), []);
     });
 
-    await t.step("detached: nothing is answered any more, with and without warning", () => {
-      assert.match(said.get("state attached") ?? "", /^attached 1$/m);
-      assert.match(said.get("state detached") ?? "", /^attached 0$/m);
-      assert.deepEqual(filefragRows(said.get("detached") ?? ""), []);
-      assert.match(said.get("state killed") ?? "", /^attached 0$/m);
+    await t.step("unmount and kill -9 detach", () => {
+      assert.match(of("state unmounted"), /^attached 0$/m);
+      assert.match(of("state before the kill"), /^attached 1$/m);
+      assert.match(of("state killed"), /^attached 0$/m);
     });
 
     await t.step("begin, end and ioend get the right arguments", () => {
-      assert.equal(said.get("arguments attach"), "attached arguments\n");
+      assert.equal(of("arguments said"), "");
       // ret, offset, length, addr = nodeid, type, flags, dev = opflags, write.type
-      assert.equal(said.get("begin"), `1 8192 16384 ${ino} 2 0 1025 255\n`);
-      assert.equal(said.get("end"), "1\n");
-      assert.equal(said.get("end other"), "0\n");
-      assert.equal(said.get("ioend"), `1 ${4096 + 2 * 8192 + 3 * 123456789012}\n`);
-      assert.equal(said.get("ioend other"), "0 0\n");
-      assert.match(
-        said.get("state arguments") ?? "",
-        generation === 2 ? /^kfunc 2$/m : /^kfunc 0$/m,
-      );
+      assert.equal(of("begin"), `1 8192 16384 ${of("inode").trim()} 2 0 1025 255\n`);
+      assert.equal(of("end"), "1\n");
+      assert.equal(of("end other"), "0\n");
+      assert.equal(of("ioend"), `1 ${4096 + 2 * 8192 + 3 * 123456789012}\n`);
+      assert.equal(of("ioend other"), "0 0\n");
+      assert.match(of("arguments state"), generation === 2 ? /^kfunc 2$/m : /^kfunc 0$/m);
     });
 
-    await t.step("extents: FIEMAP shows what was published", () => {
-      assert.equal(said.get("extents attach"), "attached fuse4fs_extents\n");
-      const mapped = extents.filter(({ address }) => address !== undefined);
-      assert.deepEqual(
-        filefragRows(said.get("extents") ?? "").map(({ logical, physical, length }) => ({
-          offset: logical * BLOCK_SIZE,
-          address: physical * BLOCK_SIZE,
-          length: length * BLOCK_SIZE,
-        })),
-        mapped.map(({ offset, address, length }) => ({ offset, address, length })),
-      );
+    await t.step(
+      "extents: FIEMAP shows what fuse4fs extents shows, without asking the server",
+      () => {
+        assert.equal(of("extents said"), "");
+        const found = placesOf(rows("extents"));
+        assert.deepEqual(found, extentPlaces(of("extents json")));
+        assert.equal(found.length, FILE_BLOCKS - (HOLE.end - HOLE.start));
+        assert.equal(serverCalls(of("extents state")), serverCalls(of("extents state before")));
+      },
+    );
+
+    await t.step("extents: reads are answered, writes and unknown files are not", () => {
+      const [first] = rows("extents");
+      const address = first.physical * BLOCK_SIZE;
+      assert.equal(of("read"), `1 0 ${first.length * BLOCK_SIZE} ${address} 2 0 0 255\n`);
+      assert.match(of("read of the hole"), /^1 409600 86016 \d+ 0 0 0 255\n$/);
+      assert.match(of("read behind the end"), /^1 .* 0 0 0 255\n$/);
+      assert.match(of("write"), /^0 /);
+      assert.match(of("read of another file"), /^0 /);
     });
 
-    await t.step("extents: reads are answered, writes and what is not there are not", () => {
-      const [first] = extents;
-      assert.equal(
-        said.get("read"),
-        `1 ${first.offset} ${first.length} ${first.address} 2 0 1 255\n`,
-      );
-      assert.match(said.get("write") ?? "", /^0 /);
-      assert.match(said.get("read behind") ?? "", /^0 /);
-      assert.match(said.get("withdrawn") ?? "", /^0 /);
+    for (const change of ["truncated", "punched", "written", "removed and reused"]) {
+      await t.step(`extents: right after a file was ${change}`, () => {
+        const found = placesOf(rows(change));
+        assert.deepEqual(found, extentPlaces(of(`${change} json`)));
+        assert.ok(found.length > 0);
+        const [before, after] = [`${change} state before`, `${change} state`].map(of);
+        assert.equal(serverCalls(after), serverCalls(before), "answered by the program");
+      });
+    }
+
+    await t.step("extents: the file system is in order afterwards", () => {
+      assert.match(of("e2fsck"), /^exit 0$/m);
+    });
+
+    if (generation !== 2) return;
+    await t.step("what goes wrong is told in one line, and the mount works", () => {
+      for (const [name, words] of Object.entries(COMPLAINTS)) {
+        const lines = of(`bad ${name}`).trimEnd().split("\n");
+        assert.equal(lines.length, 2, lines.join("\n"));
+        assert.match(lines[0], /^fuse4fs: warning: mounting without the BPF program /);
+        assert.match(lines[0], words, name);
+        assert.equal(lines[1], `works ${FILE_SIZE}`);
+      }
+    });
+
+    await t.step("bpf_required: no mount without the program", () => {
+      assert.match(of("required"), /^fuse4fs: .*rejects program bad_begin.*\nexit 32\n$/);
     });
   });
+}
+
+/** What is said of each of the programs that makePrograms makes, and of a missing clang. */
+const COMPLAINTS: Readonly<Record<string, RegExp>> = {
+  "no-clang": /no \/nonexistent\/clang to compile BPF programs: install clang/,
+  "syntax.c": /Cannot compile .*syntax\.c: .*syntax\.c:3:\d+: error: /,
+  "rejected.c": /The kernel's verifier rejects program bad_begin: /,
+  "none.c": /there is no struct_ops in it/,
+  "two.c": /one struct_ops is needed, not first_ops and second_ops/,
+  "type.c": /is a other_ops, not a fuse_iomap_bpf_ops/,
+  "text.o": /not an ELF file/,
+  "cut.o": /cut off/,
+};
+
+const HEAD = "#include <fuse_iomap_bpf.h>\nDECLARE_GPL2_LICENSE_FOR_FUSE_IOMAP_BPF;\n";
+const BEGIN = "FUSE_IOMAP_BEGIN_BPF_FUNC(bad_begin)\n";
+const FALLBACK = `${BEGIN}{ return FIB_FALLBACK; }\n`;
+
+/** Programs that are no good, each in another way. The folder of them. */
+async function makePrograms(folder: TempDir): Promise<string> {
+  const programs = folder.mkdir("programs");
+  const ops = (name: string) =>
+    `DEFINE_FUSE_IOMAP_BPF_OPS(${name}, "bad", (void *)bad_begin, NULL, NULL);\n`;
+  const sources = {
+    "syntax.c": `${HEAD}this is no C\n`,
+    // It reads what is not there.
+    "rejected.c": `${HEAD}${BEGIN}{ return *(u64 *)(pos + 8) ? FIB_HANDLED : FIB_FALLBACK; }\n` +
+      ops("bad_ops"),
+    "none.c": `${HEAD}${FALLBACK}`,
+    "two.c": `${HEAD}${FALLBACK}${ops("first_ops")}${ops("second_ops")}`,
+    "type.c": `${HEAD}${FALLBACK}struct other_ops { void *begin; };\n` +
+      `SEC(".struct_ops.link") struct other_ops bad_ops = { .begin = bad_begin };\n`,
+    "text.o": "no object\n",
+  };
+  for (const [name, text] of Object.entries(sources)) {
+    Deno.writeTextFileSync(`${programs}/${name}`, text);
+  }
+  const whole = `${programs}/whole.o`;
+  await run("clang", ["--target=bpf", "-g", "-c", "-x", "c", "-", "-o", whole], {
+    input: "int i;",
+  });
+  Deno.writeFileSync(`${programs}/cut.o`, Deno.readFileSync(whole).subarray(0, 300));
+  return programs;
 }
 
 async function makeImage(folder: TempDir): Promise<string> {
@@ -124,166 +204,43 @@ async function makeImage(folder: TempDir): Promise<string> {
   await run("mke2fs", [
     ...["-q", "-t", "ext4", "-b", String(BLOCK_SIZE), "-d", content, image, "64M"],
   ]);
-  await run("debugfs", ["-w", "-R", "punch big 100 120", image]);
+  const { start, end } = HOLE;
+  await run("debugfs", ["-w", "-R", `punch big ${start} ${end - 1}`, image]);
   return image;
 }
 
-interface Published {
-  readonly offset: number;
-  readonly length: number;
-  /** Undefined for a hole. */
-  readonly address: number | undefined;
-  readonly type: number;
+/** Where each block of a file is, whatever the extents are that tell it. */
+interface Place {
+  readonly at: number;
+  readonly place: number;
+  readonly unwritten: boolean;
 }
 
-/** As the file system will publish them: with the holes between them. */
-async function extentsOf(image: string): Promise<{ ino: number; extents: Published[] }> {
-  const facts = await fuse4fsJson(["extents", image, "/big"]) as {
-    ino: number;
+function placesOf(rows: readonly FilefragRow[]): Place[] {
+  return rows.flatMap(({ logical, physical, length, flags }) =>
+    Array.from({ length }, (_, block) => ({
+      at: logical + block,
+      place: physical + block,
+      unwritten: flags.includes("unwritten"),
+    }))
+  );
+}
+
+/** The same, of what `fuse4fs extents --json` printed. */
+function extentPlaces(json: string): Place[] {
+  const { extents } = JSON.parse(json) as {
     extents: { kind: string; fileBlock: number; physicalBlock: number; count: number }[];
   };
-  const extents: Published[] = [];
-  let end = 0;
-  for (const { fileBlock, physicalBlock, count } of facts.extents) {
-    const [offset, length] = [fileBlock * BLOCK_SIZE, count * BLOCK_SIZE];
-    if (offset > end) {
-      extents.push({ offset: end, length: offset - end, address: undefined, type: 0 });
-    }
-    extents.push({ offset, length, address: physicalBlock * BLOCK_SIZE, type: 2 });
-    end = offset + length;
-  }
-  assert.equal(extents.length, 3, "two extents and a hole between them");
-  return { ino: facts.ino, extents };
+  return extents.flatMap(({ kind, fileBlock, physicalBlock, count }) =>
+    Array.from({ length: count }, (_, block) => ({
+      at: fileBlock + block,
+      place: physicalBlock + block,
+      unwritten: kind === "unwritten",
+    }))
+  );
 }
 
-interface GuestOptions {
-  readonly insmod: string;
-  readonly image: string;
-  readonly libbpf: string;
-  /** For attach.ts: what to publish, and how to take it back. */
-  readonly published: string;
-  readonly withdrawn: string;
-}
-
-function guestScript({ insmod, image, libbpf, published, withdrawn }: GuestOptions): string {
-  return `
-  set -e
-  export DENO_DIR=/var/tmp/deno
-  bench=/sys/kernel/debug/fuse_iomap_bpf
-  section() { echo "== $1"; }
-  ask() { echo "$1" >$bench/call; cat $bench/call; }
-  wait_for() { for i in $(seq 600); do "$@" 2>/dev/null && return; sleep 0.1; done; return 1; }
-
-  # serve NAME: a mount at /mnt/NAME, whose server is $server
-  serve() {
-    mkdir -p /mnt/$1
-    ${FUSE4FS} ${image} /mnt/$1 -o ro -f >&2 &
-    server=$!
-    wait_for mountpoint -q /mnt/$1
-  }
-  # attach NAME PID PROGRAM [PUBLISH]: $attacher detaches when its input, descriptor 7, ends
-  attach() {
-    name=$1; shift
-    mkfifo /var/tmp/in.$name
-    ${Deno.execPath()} run --allow-all --no-check --no-lock --no-config ${ATTACH} \\
-      "$1" "$2" ${libbpf} "$3" </var/tmp/in.$name >/var/tmp/out.$name &
-    attacher=$!
-    exec 7>/var/tmp/in.$name
-    wait_for test -s /var/tmp/out.$name
-    section "$name attach"
-    cat /var/tmp/out.$name
-  }
-  detach() { exec 7>&-; wait $attacher; }
-
-  ${insmod}
-  section probe
-  ${FUSE4FS} bpf probe --json
-  serve a; server_a=$server
-  serve b
-
-  attach demo $server_a demo
-  section demo
-  filefrag -v /mnt/a/big
-  section "state attached"
-  cat $bench/state
-  section "other mount"
-  filefrag -v /mnt/b/big
-  first=$attacher
-  exec 8>&7
-  attach second $server_a demo
-  wait $attacher || true
-  attach foreign $$ demo
-  wait $attacher || true
-  attacher=$first
-  exec 8>&-
-  detach
-  section "state detached"
-  cat $bench/state
-  section detached
-  filefrag -v /mnt/a/big
-
-  attach arguments $server_a ${ARGUMENTS}
-  exec 5</mnt/a/big
-  section begin
-  ask "begin 5 8192 16384 1025"
-  section end
-  ask "end 5 45056 49152 -5 1"
-  section "end other"
-  ask "end 5 45056 49152 5 1"
-  section ioend
-  ask "ioend 5 4096 8192 2 -28 3 123456789012"
-  section "ioend other"
-  ask "ioend 5 4096 8192 3 -28 3 123456789012"
-  section "state arguments"
-  cat $bench/state
-  kill -9 $attacher
-  wait $attacher || true
-  section "state killed"
-  cat $bench/state
-
-  attach extents $server_a extents '${published}'
-  section extents
-  filefrag -v /mnt/a/big
-  section read
-  ask "begin 5 4096 4096 0"
-  section write
-  ask "begin 5 4096 4096 1"
-  section "read behind"
-  ask "begin 5 100000000 4096 0"
-  echo '${withdrawn}' >&7
-  wait_for grep -q changed /var/tmp/out.extents
-  section withdrawn
-  ask "begin 5 4096 4096 0"
-  detach
-  exec 5<&-
-  section end
-  umount /mnt/a /mnt/b
-  `;
-}
-
-function sections(text: string): Map<string, string> {
-  const found = new Map<string, string>();
-  for (const part of text.split(/^== /m).slice(1)) {
-    const end = part.indexOf("\n");
-    if (!found.has(part.slice(0, end))) found.set(part.slice(0, end), part.slice(end + 1));
-  }
-  return found;
-}
-
-interface FilefragRow {
-  readonly logical: number;
-  readonly physical: number;
-  readonly length: number;
-  readonly flags: string;
-}
-
-/** `   0:        0..       0:         99..        99:      1:             unwritten` */
-function filefragRows(text: string): FilefragRow[] {
-  const row = /^ +\d+: +(\d+)\.\. +\d+: +(\d+)\.\. +\d+: +(\d+):(?: +\d+:)?(.*)$/gm;
-  return [...text.matchAll(row)].map(([, logical, physical, length, flags]) => ({
-    logical: Number(logical),
-    physical: Number(physical),
-    length: Number(length),
-    flags: flags.trim(),
-  }));
+/** How often the module had to ask the server. */
+function serverCalls(state: string): number {
+  return Number(/^server (\d+)$/m.exec(state)?.[1]);
 }

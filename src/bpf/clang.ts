@@ -16,10 +16,13 @@ const NAMES = ["clang", ...Array.from({ length: 12 }, (_, index) => `clang-${25 
 const DEFAULT_TIMEOUT_MS = 60_000;
 const VERSION_TIMEOUT_MS = 10_000;
 
-/** As the prototype has them. The source inside lets the verifier show the line it speaks of. */
-const TARGET_FLAGS = ["--target=bpf", "-Wall", "-O2", "-g", "-gdwarf-5", "-gembed-source"];
-/** What clang calls its standard input, in messages and in the object. */
-export const STDIN_NAME = "<stdin>";
+/** As the prototype has them. */
+const TARGET_FLAGS = ["--target=bpf", "-Wall", "-O2", "-g"];
+/**
+ * Where clang finds the source, and what it calls it in messages and in the object. It is a path, so
+ * that clang can read it again for the lines that the verifier shows: of `-` it has none.
+ */
+export const SOURCE_NAME = "/proc/self/fd/0";
 /** Where the headers appear to be. */
 const VIRTUAL_FOLDER = "/fuse4fs";
 /** Behind stdin, stdout, stderr and the overlay. */
@@ -119,7 +122,7 @@ export function compile(clang: Clang, compilation: Compilation): Uint8Array<Arra
       ...["-fno-crash-diagnostics", "-fno-color-diagnostics"],
       ...includeFolders.flatMap((folder) => ["-I", folder]),
       ...["-ivfsoverlay", `/proc/self/fd/${FIRST_HEADER_DESCRIPTOR - 1}`, "-I", VIRTUAL_FOLDER],
-      ...["-x", "c", "-c", "-", "-o", "-"],
+      ...["-x", "c", "-c", SOURCE_NAME, "-o", "-"],
     ],
     env: environment(),
     input: encoder.encode(source),
@@ -129,7 +132,7 @@ export function compile(clang: Clang, compilation: Compilation): Uint8Array<Arra
     ],
     timeout: compilation.timeout ?? DEFAULT_TIMEOUT_MS,
   });
-  const log = new TextDecoder().decode(stderr).replaceAll(STDIN_NAME, name);
+  const log = new TextDecoder().decode(stderr).replaceAll(SOURCE_NAME, name);
   if (code !== 0) throw new CompileError(name, log === "" ? `clang exited with ${code}` : log);
   if (isCachable) compiled.set(key, stdout);
   return stdout;

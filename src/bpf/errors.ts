@@ -58,7 +58,7 @@ export class LibbpfError extends FsError {
   readonly log: string;
 
   constructor(doing: string, errno: number, log: string) {
-    const said = log.trim().split("\n").at(-1) ?? "";
+    const said = firstCause(log);
     super(errno, `Cannot ${doing}: ${errorWords(errno)}${said === "" ? "" : ` (${said})`}`);
     this.log = log;
   }
@@ -73,6 +73,7 @@ export function logOf(error: unknown): string | undefined {
 
 /** What the kernel means inside, and the C library has no words for. */
 const ENOTSUPP = 524;
+const ESRCH = 3;
 /** libbpf's own numbers, __LIBBPF_ERRNO__START and so on. */
 const LIBBPF_WORDS: readonly string[] = [
   "Something wrong in libelf",
@@ -94,10 +95,17 @@ const LIBBPF_ERRNO_START = 4000;
 /** An error number in words. */
 export function errorWords(errno: number): string {
   if (errno === ENOTSUPP) return "Operation not supported by the kernel";
+  // To libbpf this is a search in vain, not a process.
+  if (errno === ESRCH) return "Not found";
   return LIBBPF_WORDS[errno - LIBBPF_ERRNO_START] ?? errnoWords(errno);
 }
 
-/** `<stdin>:3:5: error: ...` and the like; else the first line of all. */
+/** What libbpf says first is the cause; then every layer adds that it failed. */
+function firstCause(log: string): string {
+  return (log.trim().split("\n")[0] ?? "").replace(/^libbpf: /, "");
+}
+
+/** `demo:3:5: error: ...` and the like; else the first line of all. */
 function firstError(log: string): string {
   const lines = log.split("\n").filter((line) => line.trim() !== "");
   return lines.find((line) => /\berror: /.test(line)) ?? lines[0] ?? "clang said nothing";

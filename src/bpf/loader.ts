@@ -13,7 +13,7 @@
 import { allocate, type CBlock, release } from "../sys/c_memory.ts";
 import { Errno } from "../sys/errno.ts";
 import { requireBpfCapability } from "./capability.ts";
-import { STDIN_NAME } from "./clang.ts";
+import { SOURCE_NAME } from "./clang.ts";
 import { BadObject, LibbpfError, VerifierError } from "./errors.ts";
 import type { Libbpf } from "./library.ts";
 import type { BpfObject } from "./object.ts";
@@ -161,7 +161,7 @@ function loadSkeleton(libbpf: Libbpf, object: BpfObject, skeleton: Skeleton): vo
   if (rejected === undefined || isPrivilege) {
     throw new LibbpfError(`load ${object.name}`, -result, messages);
   }
-  const log = textOf(rejected.log).replaceAll(STDIN_NAME, object.name);
+  const log = textOf(rejected.log).replaceAll(SOURCE_NAME, object.name);
   throw new VerifierError(rejected.name, -result, log);
 }
 

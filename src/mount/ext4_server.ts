@@ -31,7 +31,7 @@ import { fail, FsError } from "../sys/fs_error.ts";
 import { type AccessTimeRule, AccessTimes } from "./access_times.ts";
 import { Ext4Changes } from "./ext4_changes.ts";
 import { ExtentPublisher } from "./extent_publisher.ts";
-import { Iomap } from "./iomap.ts";
+import { Iomap, type IomapOptions } from "./iomap.ts";
 import { answerIoctl } from "./ioctls.ts";
 import { Listings } from "./listings.ts";
 import { Nodes } from "./nodes.ts";
@@ -62,6 +62,8 @@ export interface ServerOptions extends XattrOptions {
   readonly sync: boolean;
   /** Let the kernel do file I/O by itself, if it offers to. */
   readonly iomap: boolean;
+  /** How its device is registered with the kernel: by an ioctl, but in tests. */
+  readonly registerDevice?: IomapOptions["register"];
 }
 
 export class Ext4Server implements Handlers {
@@ -103,6 +105,7 @@ export class Ext4Server implements Handlers {
       upkeep,
       fakeroot: this.#options.fakeroot,
       missed: (inode) => this.#publisher?.wanted(inode),
+      register: this.#options.registerDevice,
     });
     this.#nodes.iomapFlags = (inode) => iomap.attributeFlags(inode);
     return iomap;

@@ -16,12 +16,14 @@
 
 import { EXT4_APPEND_FL, EXT4_IMMUTABLE_FL, EXT4_SYNC_FL } from "../disk/inode.ts";
 import { mapNewBlocks } from "../ext4/block_map_write.ts";
+import { changeSize, requireChangeable } from "../ext4/content.ts";
 import { convertExtent } from "../ext4/extents_write.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
-import { leaveInline } from "../ext4/inline_data_write.ts";
 import type { Inode } from "../ext4/inode.ts";
 import { mapBlocks, type Mapping, MAX_FILE_BLOCKS } from "../ext4/map.ts";
-import { writePadded, writeZeros } from "../ext4/padded_write.ts";
+import { writeZeros } from "../ext4/padded_write.ts";
+import { maxFileSize } from "../ext4/size_limits.ts";
+import { moveInlineToBlocks } from "../ext4/write.ts";
 import { registerIomapDevice } from "../fuse/backing.ts";
 import type { Caller } from "../fuse/handlers.ts";
 import type {
@@ -78,6 +80,8 @@ export interface IomapOptions {
   readonly fakeroot: boolean;
   /** Called when the kernel asked for a mapping that a BPF program might have told. */
   readonly missed?: (inode: Inode) => void;
+  /** How a device is registered: by an ioctl, but in tests. */
+  readonly register?: typeof registerIomapDevice;
 }
 
 export class Iomap implements IomapHandlers {
@@ -147,6 +151,9 @@ export class Iomap implements IomapHandlers {
     const end = Math.ceil((position + count) / blockSize);
     if (end > MAX_FILE_BLOCKS) throw fail("EFBIG", "Behind the largest file", { ino: inode.ino });
     if (needsSpace(operation)) {
+      if (position >= maxFileSize(this.#fs, inode)) {
+        throw fail("EFBIG", "Behind the largest file", { ino: inode.ino });
+      }
       this.#spaceFor((operation & IomapOp.WRITEBACK) === 0 ? caller : inode);
       return this.#mappingOf(this.#mapForWriting(inode, block, Math.max(1, end - block)));
     }
@@ -190,7 +197,8 @@ export class Iomap implements IomapHandlers {
     const { device } = this.#fs;
     const backing = device.backing?.();
     if (backing === undefined) throw fail("ENODEV", `${device.name} is no device of its own`);
-    const cookie = registerIomapDevice(this.fuseFd, backing.fd);
+    const register = this.#options.register ?? registerIomapDevice;
+    const cookie = register(this.fuseFd, backing.fd);
     device.bypassCache?.();
     return cookie;
   }
@@ -202,7 +210,8 @@ export class Iomap implements IomapHandlers {
 
   #mapForWriting(inode: Inode, block: number, count: number): Mapping {
     const fs = this.#fs;
-    if (inode.hasInlineData) this.#moveOut(inode);
+    requireChangeable(inode);
+    if (inode.hasInlineData) fs.change((handle) => moveInlineToBlocks(fs, handle, inode));
     const found = mapBlocks(fs, inode, block, count);
     if (found.kind !== "hole") return found;
     const unwritten = inode.usesExtents;
@@ -217,18 +226,6 @@ export class Iomap implements IomapHandlers {
       // A map that cannot say `unwritten` must not lead to what was in the blocks before.
       if (!unwritten) writeZeros(fs, given.physicalBlock, 0, given.count * fs.blockSize);
       return given;
-    });
-  }
-
-  /** Inline data get a block of their own. */
-  #moveOut(inode: Inode): void {
-    const fs = this.#fs;
-    fs.change((handle) => {
-      fs.modifyInode(handle, inode);
-      const bytes = leaveInline(fs, handle, inode).slice();
-      if (bytes.length === 0) return;
-      const given = mapNewBlocks(fs, handle, inode, { fileBlock: 0, count: 1, purpose: "data" });
-      writePadded(fs, given.physicalBlock, 0, bytes);
     });
   }
 
@@ -252,7 +249,7 @@ export class Iomap implements IomapHandlers {
           unwritten: false,
         })
         : found.count;
-      if (sizeAt(done) > inode.size) inode.size = sizeAt(done);
+      if (sizeAt(done) > inode.size) changeSize(fs, handle, inode, sizeAt(done));
       return done;
     });
   }

@@ -59,12 +59,12 @@ export function attachProgram(
       vmlinuxHeader: settings.vmlinuxHeader,
       libbpf: settings.libbpf,
     });
-    log.info(`the BPF program ${attached.name} is attached (${timesOf(attached)})`);
+    log.debug(`the BPF program ${attached.name} is attached (${timesOf(attached)})`);
     return attached;
   } catch (error) {
     if (!(error instanceof FsError)) throw error;
     const whole = target.verbose ? logOf(error) : undefined;
-    if (whole !== undefined) log.info(whole.trimEnd());
+    for (const line of whole?.trimEnd().split("\n") ?? []) log.info(line);
     if (required) throw error;
     log.warn(`mounting without the BPF program ${nameOf(program)}: ${error.message}`);
     return undefined;

@@ -7,7 +7,8 @@
  *   FIEMAP on a file of an attached connection    iomap_fiemap() -> iomap_begin, iomap_end
  *   a line written to DEBUGFS/fuse_iomap_bpf/call  begin, end or ioend with any arguments
  *
- * What a program leaves to the server shows as a delayed allocation up to the end of the file.
+ * What a program leaves to the server is asked of it with FUSE_BMAP, where the mount is of the type
+ * fuseblk; elsewhere it shows as a delayed allocation up to the end of the file.
  * It is NOT the interface of the RFC: nothing is read or written through it, and connections need
  * not have negotiated anything. It knows where 6.12 has a few members of FUSE's structures.
  *
@@ -135,7 +136,7 @@ static struct attachment attached[MAX_ATTACHED];
 static DEFINE_MUTEX(attached_lock);
 DEFINE_STATIC_SRCU(running);
 
-static atomic64_t begin_calls, end_calls, ioend_calls, handled_calls, kfunc_calls;
+static atomic64_t begin_calls, end_calls, ioend_calls, handled_calls, kfunc_calls, server_calls;
 
 /* Declared in FUSE's own header, which is not installed. */
 extern const struct file_operations fuse_dev_operations;
@@ -405,6 +406,39 @@ static enum fuse_iomap_bpf_ret call_ioend(struct inode *inode, u64 pos, s64 writ
 
 /* ---- FIEMAP ---- */
 
+/* Blocks of one answer at most: the server is asked for each. */
+#define MOST_BLOCKS 1024
+
+/* Where the kernel of the RFC would send IOMAP_BEGIN: FUSE_BMAP, which is of single blocks. */
+static int ask_server(struct inode *inode, loff_t pos, loff_t size, struct iomap *iomap)
+{
+	unsigned int bits = inode->i_blkbits;
+	sector_t first_block = pos >> bits;
+	sector_t first = first_block, next;
+	u64 count = 1;
+	int error;
+
+	error = bmap(inode, &first);
+	if (error)
+		return error;
+	atomic64_inc(&server_calls);
+	while (count < MOST_BLOCKS && ((first_block + count) << bits) < size) {
+		next = first_block + count;
+		error = bmap(inode, &next);
+		if (error)
+			return error;
+		atomic64_inc(&server_calls);
+		if (next != (first ? first + count : 0))
+			break;
+		count++;
+	}
+	iomap->offset = (u64)first_block << bits;
+	iomap->length = count << bits;
+	iomap->type = first ? IOMAP_MAPPED : IOMAP_HOLE;
+	iomap->addr = first ? (u64)first << bits : IOMAP_NULL_ADDR;
+	return 0;
+}
+
 static int iomap_begin(struct inode *inode, loff_t pos, loff_t length, unsigned int flags,
 		       struct iomap *iomap, struct iomap *srcmap)
 {
@@ -421,7 +455,8 @@ static int iomap_begin(struct inode *inode, loff_t pos, loff_t length, unsigned 
 		iomap->flags = out.read.flags & (IOMAP_F_SHARED | IOMAP_F_MERGED);
 		return 0;
 	}
-	/* Here the kernel of the RFC would ask the server. */
+	if (pos < size && inode->i_sb->s_bdev)
+		return ask_server(inode, pos, size, iomap);
 	iomap->offset = pos;
 	iomap->addr = IOMAP_NULL_ADDR;
 	iomap->type = pos < size ? IOMAP_DELALLOC : IOMAP_HOLE;
@@ -580,10 +615,10 @@ static int state_show(struct seq_file *state, void *unused)
 		count++;
 	}
 	mutex_unlock(&attached_lock);
-	seq_printf(state, "attached %d\nbegin %lld\nend %lld\nioend %lld\nhandled %lld\nkfunc %lld\n",
+	seq_printf(state, "attached %d\nbegin %lld\nend %lld\nioend %lld\nhandled %lld\nkfunc %lld\nserver %lld\n",
 		   count, atomic64_read(&begin_calls), atomic64_read(&end_calls),
 		   atomic64_read(&ioend_calls), atomic64_read(&handled_calls),
-		   atomic64_read(&kfunc_calls));
+		   atomic64_read(&kfunc_calls), atomic64_read(&server_calls));
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(state);
