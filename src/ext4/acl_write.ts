@@ -103,7 +103,9 @@ function storeAcl(
   storeXattr(fs, handle, inode, index, NO_NAME, acl && formatAcl(acl));
 }
 
+/** Undefined also where the mount leaves ACLs out of account. */
 function storedAcl(fs: FileSystem, inode: Inode, index: number): AclEntry[] | undefined {
+  if (fs.writing.options.acl === false) return undefined;
   const value = diskXattr(fs, inode, index, NO_NAME);
   if (value === undefined) return undefined;
   const acl = atPlace({ ino: inode.ino }, () => parseAcl(value));

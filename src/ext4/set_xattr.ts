@@ -43,13 +43,15 @@ export function setXattr(
 }
 
 /**
- * Removes an attribute by its whole name. Throws ENODATA when there is none, EPERM for an immutable
+ * Removes an attribute by its whole name. Throws ENODATA when there is none and it
+ * is no ACL, EPERM for an immutable
  * or append-only file, EOPNOTSUPP for a namespace that ext4 does not have.
  */
 export function removeXattr(fs: FileSystem, inode: Inode, fullName: Uint8Array): void {
   const { index, name } = splitName(fullName);
   requireChangeable(inode);
   fs.change((handle) => {
+    if (isAclIndex(index)) return setAcl(fs, handle, inode, index, []);
     if (!hasDiskXattr(fs, inode, index, name)) throw noSuchAttribute();
     storeXattr(fs, handle, inode, index, name, undefined);
   });

@@ -29,6 +29,8 @@ export interface WriteOptions {
   readonly barrier?: boolean;
   /** Whose quota limits count; none without it. Use is counted in any case. */
   readonly quotaLimits?: ReadonlySet<QuotaType>;
+  /** False: access control lists are left out of account when files are made and modes changed. */
+  readonly acl?: boolean;
   /** Where the file system is mounted, for s_last_mounted. */
   readonly mountpoint?: string;
   /** The name of this machine, for others that share the disk. */

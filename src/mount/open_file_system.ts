@@ -103,6 +103,7 @@ function writeOptions({ settings, mountpoint }: OpenRequest): WriteOptions {
     quotaLimits: settings.quotaLimits,
     mountpoint,
     hostName: Deno.hostname(),
+    acl: settings.acl,
     random: () => crypto.getRandomValues(random)[0],
   };
 }

@@ -229,8 +229,8 @@ export function fsync(fd: number): void {
   check(libc().fsync(fd), "fsync");
 }
 
-export function mkdir(path: Path): void {
-  check(libc().mkdir(c(path), 0o755), "mkdir", path);
+export function mkdir(path: Path, mode = 0o755): void {
+  check(libc().mkdir(c(path), mode), "mkdir", path);
 }
 
 /** @param mode type and permissions; the umask is left out of account */
