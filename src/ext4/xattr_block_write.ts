@@ -34,7 +34,8 @@ export function xattrBlockUsers({ block }: XattrBlock): number {
 
 /**
  * Gives the inode an attribute block with these entries, or none when there are none. The caller
- * has made sure that they fit, and sees to values in other inodes. Throws ENOSPC and EDQUOT.
+ * sees to values in other inodes. Throws ENOSPC and EDQUOT, and EUCLEAN when the entries do not fit:
+ * they lay over each other then.
  */
 export function storeBlockEntries(
   fs: FileSystem,
@@ -46,6 +47,10 @@ export function storeBlockEntries(
   if (entries.length === 0) {
     if (old !== undefined) releaseXattrBlock(fs, handle, inode, old);
     return;
+  }
+  if (!fitsIntoBlock(fs, entries)) {
+    const place = { ino: inode.ino, block: inode.fileAcl };
+    throw corrupt("attributes: values lie over each other", place);
   }
   const sorted = [...entries].sort(compareXattrs);
   const hash = blockHash(sorted);

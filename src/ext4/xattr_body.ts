@@ -9,9 +9,10 @@
 import { EXT4_GOOD_OLD_INODE_SIZE } from "../disk/inode.ts";
 import { EXT4_XATTR_MAGIC, EXT4_XATTR_ROUND, Ext4XattrIbodyHeader } from "../disk/xattr.ts";
 import type { Handle } from "../jbd2/handle.ts";
+import { corrupt } from "../sys/fs_error.ts";
 import type { FileSystem } from "./filesystem.ts";
 import type { Inode } from "./inode.ts";
-import { formatXattrTable, type XattrEntry } from "./xattr_table.ts";
+import { formatXattrTable, type XattrEntry, xattrTableSize } from "./xattr_table.ts";
 
 /** Bytes that the table has, with the four that end it; 0 where the inode can have none. */
 export function bodyTableSize(inode: Inode): number {
@@ -20,13 +21,16 @@ export function bodyTableSize(inode: Inode): number {
   return size < EXT4_XATTR_ROUND ? 0 : size;
 }
 
-/** Replaces the table. The caller has made sure that the entries fit. */
+/** Replaces the table. Throws EUCLEAN when the entries do not fit: they lay over each other then. */
 export function storeBodyEntries(
   fs: FileSystem,
   handle: Handle,
   inode: Inode,
   entries: readonly XattrEntry[],
 ): void {
+  if (xattrTableSize(entries) > bodyTableSize(inode)) {
+    throw corrupt("attributes: values lie over each other", { ino: inode.ino });
+  }
   fs.modifyInode(handle, inode);
   // The entries may lie in what is being overwritten.
   const table = formatXattrTable(entries, bodyTableSize(inode), 0);

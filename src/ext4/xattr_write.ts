@@ -90,13 +90,13 @@ export function dropXattrs(fs: FileSystem, handle: Handle, inode: Inode): boolea
   const holdsValue = ({ valueIno }: XattrEntry) => valueIno !== 0;
   const values = [...body, ...(isShared ? [] : block)].filter(holdsValue);
   if (values.length <= MOST_DROPPED) {
-    const rest = body.filter((entry) => !holdsValue(entry));
-    storeTables(fs, handle, inode, tables, { body: rest, block: [] }, reportDamage);
+    const rest = { body: filtered(body, (entry) => !holdsValue(entry)), block: [] };
+    storeTables(fs, handle, inode, tables, rest, reportDamage);
     return true;
   }
   const dropped = new Set(values.slice(0, MOST_DROPPED));
   const isKept = (entry: XattrEntry) => !dropped.has(entry);
-  const rest = { body: body.filter(isKept), block: isShared ? block : block.filter(isKept) };
+  const rest = { body: filtered(body, isKept), block: isShared ? block : filtered(block, isKept) };
   storeTables(fs, handle, inode, tables, rest, reportDamage);
   return false;
 }
@@ -220,6 +220,14 @@ function goneValues(
 function replaced(entries: readonly XattrEntry[], entry: XattrEntry): readonly XattrEntry[] {
   const at = findXattr(entries, entry.nameIndex, entry.name);
   return at < 0 ? [...entries, entry] : entries.with(at, entry);
+}
+
+/** The same array when all entries are kept. */
+function filtered(
+  entries: readonly XattrEntry[],
+  isKept: (entry: XattrEntry) => boolean,
+): readonly XattrEntry[] {
+  return entries.every(isKept) ? entries : entries.filter(isKept);
 }
 
 /** The same array when there is no such entry. */
