@@ -24,7 +24,7 @@ import {
 import type { Handle } from "../jbd2/handle.ts";
 import { fail } from "../sys/fs_error.ts";
 import { changeOwners } from "./accounting.ts";
-import { readDirectory } from "./directory.ts";
+import { requireEmpty } from "./empty_directory.ts";
 import { growExtraSize } from "./extra_size.ts";
 import type { FileSystem } from "./filesystem.ts";
 import type { Inode } from "./inode.ts";
@@ -102,9 +102,7 @@ function requirePossible(fs: FileSystem, inode: Inode, after: number): void {
   if (!features.has("casefold")) throw unsupported(inode, "the feature casefold is off");
   if (!inode.isDirectory) throw fail("ENOTDIR", "Not a directory", { ino: inode.ino });
   if (inode.isEncrypted) throw unsupported(inode, "names are encrypted");
-  for (const { name } of readDirectory(fs, inode, 0)) {
-    if (!isDots(name)) throw fail("ENOTEMPTY", "Directory not empty", { ino: inode.ino });
-  }
+  requireEmpty(fs, inode);
 }
 
 function requireDaxPossible(inode: Inode, after: number): void {
@@ -143,9 +141,4 @@ function changeProject(fs: FileSystem, handle: Handle, inode: Inode, projectId: 
     throw fail("ENOSPC", "Attributes leave no room for a project", { ino: inode.ino });
   }
   changeOwners(fs, handle, inode, { uid: inode.uid, gid: inode.gid, projectId });
-}
-
-function isDots(name: Uint8Array): boolean {
-  const dot = ".".charCodeAt(0);
-  return name.length > 0 && name.length <= 2 && name.every((byte) => byte === dot);
 }

@@ -16,6 +16,7 @@ import { groupOfInode } from "./group_choice.ts";
 import type { Inode } from "./inode.ts";
 import { OrphanFile } from "./orphan_file.ts";
 import { removeOrphan } from "./orphans_write.ts";
+import { zeroMapped } from "./padded_write.ts";
 import { modifySuperblock } from "./superblock_write.ts";
 import { freeBlocksBehindSize } from "./truncate.ts";
 
@@ -135,6 +136,11 @@ function cleanOne(fs: FileSystem, ino: number): void {
   if (inode.linksCount === 0) {
     evict(fs, inode);
     return;
+  }
+  if (inode.isRegular && !inode.hasInlineData && !inode.isEncrypted) {
+    // Who cuts a file, or writes behind its end past the cache, may have left data there.
+    const { size } = inode;
+    zeroMapped(fs, inode, size, Math.ceil(size / fs.blockSize) * fs.blockSize);
   }
   freeBlocksBehindSize(fs, inode);
   fs.change((handle) => removeOrphan(fs, handle, inode));

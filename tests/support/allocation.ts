@@ -67,7 +67,10 @@ export async function makeLayout(name: string, folder: TempDir): Promise<string>
 /** An image that is open for writing, and what it complained of. */
 export interface Opened extends Disposable {
   readonly fs: FileSystem;
+  /** Errors and warnings. */
   readonly complaints: string[];
+  /** What it told beside these. */
+  readonly messages: string[];
 }
 
 /** Opens an image for writing. Times and generations are the same each time. */
@@ -78,10 +81,16 @@ export function openForWriting(image: string, more: Partial<WriteOptions> = {}):
 /** The same for an image on another device. */
 export function openDeviceForWriting(device: Device, more: Partial<WriteOptions> = {}): Opened {
   const complaints: string[] = [];
+  const messages: string[] = [];
   const note = (message: string) => void complaints.push(message);
   let clock = 0;
   const fs = FileSystem.open(device, {
-    log: { error: note, warn: note, info: () => {}, debug: () => {} },
+    log: {
+      error: note,
+      warn: note,
+      info: (message) => void messages.push(message),
+      debug: () => {},
+    },
     write: {
       now: () => ({ sec: 1_700_000_000 + clock++, nsec: 0 }),
       monotonic: () => clock,
@@ -90,7 +99,7 @@ export function openDeviceForWriting(device: Device, more: Partial<WriteOptions>
       ...more,
     },
   });
-  return { fs, complaints, [Symbol.dispose]: () => fs.close() };
+  return { fs, complaints, messages, [Symbol.dispose]: () => fs.close() };
 }
 
 /** Ends writing, and gives what `e2fsck -fn` complains of: nothing when it finds all clean. */
