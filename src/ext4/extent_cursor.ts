@@ -35,6 +35,7 @@ import {
   sealNode,
 } from "./extent_node.ts";
 import type { FileSystem } from "./filesystem.ts";
+import { metadataGoal } from "./group_choice.ts";
 import type { Inode } from "./inode.ts";
 
 const NOTHING = new Uint8Array(0);
@@ -159,13 +160,19 @@ export class ExtentCursor {
     this.#entries.unshift(0);
   }
 
+  /** Not where the file grows to, if there is a place that is kept for metadata. */
+  #nodeGoal(beside: ExtentNode): number {
+    const place = metadataGoal(this.#fs, this.#inode);
+    if (place !== undefined) return place;
+    return beside.depth === 0 ? extentAt(beside, 0).physicalBlock : childBlock(beside, 0);
+  }
+
   /** Makes a node beside another one, and returns an index to it. */
   #create(handle: Handle, beside: ExtentNode, entries: Uint8Array): Uint8Array {
     const { blockSize, writing } = this.#fs;
-    const goal = beside.depth === 0 ? extentAt(beside, 0).physicalBlock : childBlock(beside, 0);
     const { block: number } = writing.blocks.allocate(handle, {
       inode: this.#inode,
-      goal,
+      goal: this.#nodeGoal(beside),
       count: 1,
       purpose: "metadata",
       mayUseAll: this.#mayUseAll,

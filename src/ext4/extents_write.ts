@@ -123,10 +123,12 @@ export function replaceExtents(
   const { leaf } = cursor;
   let start = at;
   let end = at + removed;
-  const before = start > 0 ? join(extentAt(leaf, start - 1), runs[0]) : undefined;
-  if (before !== undefined) {
-    runs[0] = before;
-    start--;
+  if (start > 0) {
+    const joined = fillUp(extentAt(leaf, start - 1), runs[0]);
+    if (joined !== undefined) {
+      runs.splice(0, 1, ...joined);
+      start--;
+    }
   }
   const last = runs.length - 1;
   const behind = end < entryCount(leaf) ? join(runs[last], extentAt(leaf, end)) : undefined;
@@ -137,13 +139,28 @@ export function replaceExtents(
   cursor.replace(handle, start, end - start, runs);
 }
 
+/** Two extents as one, or as a longest one and the rest; undefined where they do not go together. */
+function fillUp(first: ExtentRun, second: ExtentRun): ExtentRun[] | undefined {
+  if (!goTogether(first, second)) return undefined;
+  const count = first.count + second.count;
+  const most = maxExtentLength(first.unwritten);
+  if (count <= most) return [{ ...first, count }];
+  if (first.count === most) return undefined;
+  const end = second.fileBlock + second.count;
+  return [{ ...first, count: most }, part(second, first.fileBlock + most, end)];
+}
+
 /** Two extents as one, where that can be. */
 function join(first: ExtentRun, second: ExtentRun): ExtentRun | undefined {
   const count = first.count + second.count;
-  const goTogether = first.unwritten === second.unwritten &&
+  if (count > maxExtentLength(first.unwritten) || !goTogether(first, second)) return undefined;
+  return { ...first, count };
+}
+
+function goTogether(first: ExtentRun, second: ExtentRun): boolean {
+  return first.unwritten === second.unwritten &&
     first.fileBlock + first.count === second.fileBlock &&
     first.physicalBlock + first.count === second.physicalBlock;
-  return goTogether && count <= maxExtentLength(first.unwritten) ? { ...first, count } : undefined;
 }
 
 /** Blocks behind the end of the data must not become written. */

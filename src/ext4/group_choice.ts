@@ -41,6 +41,17 @@ export function inodeGoal(fs: FileSystem, inode: Inode): number {
 }
 
 /**
+ * The block near which the map of a regular file had best be: in the group that is left to metadata.
+ * Undefined where there is none.
+ */
+export function metadataGoal(fs: FileSystem, inode: Inode): number | undefined {
+  const { perFlex } = fs.groups.totals;
+  if (perFlex < FLEX_WITH_METADATA_GROUP || !inode.isRegular) return undefined;
+  const group = groupOfInode(fs, inode.ino);
+  return fs.superblock.groupStart(group - group % perFlex);
+}
+
+/**
  * The group for a new directory in `parent`; undefined when no group has a free inode.
  * @param last the group that the last new inode in `parent` went to
  */
