@@ -89,9 +89,18 @@ truncate -s 5 cut
 chown 1 given
 chmod 4755 kept
 
+mkdir group.d
+touch group.f
+chown 1000:50 group.*
+chmod 2755 group.*
+as_owner="setpriv --reuid=1000 --regid=1000 --clear-groups"
+$as_owner setfacl -d -m u:5:r group.d
+stat -c %a group.d
+$as_owner setfacl -m u:5:r group.*
+
 getfacl -RPn .
 getfattr -dRPhm - .
-stat -c '%n %a %u %g %b' d/* plain/* imm app kept given
+stat -c '%n %a %u %g %b' d/* plain/* imm app kept given group.*
 `;
 
 const LAYOUTS: Readonly<Record<string, readonly string[]>> = {

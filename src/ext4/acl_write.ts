@@ -9,6 +9,7 @@ import {
 } from "../disk/xattr.ts";
 import type { Handle } from "../jbd2/handle.ts";
 import { atPlace, fail } from "../sys/fs_error.ts";
+import { S_ISGID } from "../sys/stat.ts";
 import { isMoreThanMode, modeOf, withinMode, withMode } from "./acl_mode.ts";
 import type { FileSystem } from "./filesystem.ts";
 import type { Inode } from "./inode.ts";
@@ -59,22 +60,33 @@ export function changeMode(fs: FileSystem, handle: Handle, inode: Inode, mode: n
   if (acl !== undefined) storeAccessAcl(fs, handle, inode, withMode(acl, mode));
 }
 
+/** What setxattr(2) does to an ACL. */
+interface AclChange {
+  readonly index: number;
+  /** Without entries it is removed. */
+  readonly acl: readonly AclEntry[];
+  readonly dropSetGid?: boolean;
+}
+
 /**
- * setxattr(2) of an ACL: sets it or, when it has no entries, removes it. Throws EACCES for a default
- * ACL of something else than a directory, EOPNOTSUPP for a symbolic link.
+ * Sets an ACL or removes it. Throws EACCES for a default ACL of something else than a directory,
+ * EOPNOTSUPP for a symbolic link.
  */
 export function setAcl(
   fs: FileSystem,
   handle: Handle,
   inode: Inode,
-  index: number,
-  acl: readonly AclEntry[],
+  { index, acl, dropSetGid = false }: AclChange,
 ): void {
   if (inode.isSymlink) throw fail("EOPNOTSUPP", "Symbolic links have no ACL", { ino: inode.ino });
-  if (acl.length === 0) storeAcl(fs, handle, inode, index, undefined);
-  else if (index === EXT4_XATTR_INDEX_POSIX_ACL_ACCESS) storeAccessAcl(fs, handle, inode, acl);
-  else if (inode.isDirectory) storeAcl(fs, handle, inode, index, acl);
-  else throw fail("EACCES", "Only directories have default ACLs", { ino: inode.ino });
+  if (acl.length === 0) return storeAcl(fs, handle, inode, index, undefined);
+  if (index === EXT4_XATTR_INDEX_POSIX_ACL_ACCESS) {
+    return storeAccessAcl(fs, handle, inode, acl, dropSetGid ? S_ISGID : 0);
+  }
+  if (!inode.isDirectory) {
+    throw fail("EACCES", "Only directories have default ACLs", { ino: inode.ino });
+  }
+  storeAcl(fs, handle, inode, index, acl);
 }
 
 /** Sets the access ACL and the permissions that go with it. One that says no more is not kept. */
@@ -83,8 +95,10 @@ function storeAccessAcl(
   handle: Handle,
   inode: Inode,
   acl: readonly AclEntry[],
+  dropped = 0,
 ): void {
-  const mode = (inode.mode & ~RWX_OF_ALL) | atPlace({ ino: inode.ino }, () => modeOf(acl));
+  const bits = atPlace({ ino: inode.ino }, () => modeOf(acl));
+  const mode = (inode.mode & ~RWX_OF_ALL & ~dropped) | bits;
   const kept = isMoreThanMode(acl) ? acl : undefined;
   storeAcl(fs, handle, inode, EXT4_XATTR_INDEX_POSIX_ACL_ACCESS, kept);
   if (mode === inode.mode) return;

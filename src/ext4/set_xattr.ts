@@ -15,7 +15,10 @@ export const XATTR_REPLACE = 2;
 
 /**
  * Sets an attribute by its whole name. An ACL comes in the form of user space; an access ACL changes
- * the permissions with it, and an ACL without entries is removed, whatever the flags. Throws EEXIST
+ * the permissions with it, and an ACL without entries is removed, whatever the flags.
+ * @param dropSetGid the caller may not set the set-group-ID bit: an access ACL takes it away
+ *
+ * Throws EEXIST
  * and ENODATA as the flags say, EPERM for an immutable or append-only file, EOPNOTSUPP for a
  * namespace that ext4 does not have, EINVAL, EACCES, ENOSPC, EDQUOT, ERANGE, E2BIG.
  */
@@ -25,12 +28,13 @@ export function setXattr(
   fullName: Uint8Array,
   value: Uint8Array,
   flags: number,
+  dropSetGid = false,
 ): void {
   const { index, name } = splitName(fullName);
   requireChangeable(inode);
   if (isAclIndex(index)) {
     const acl = value.length === 0 ? [] : parsePosixAcl(value);
-    fs.change((handle) => setAcl(fs, handle, inode, index, acl));
+    fs.change((handle) => setAcl(fs, handle, inode, { index, acl, dropSetGid }));
     return;
   }
   fs.change((handle) => {
@@ -51,7 +55,7 @@ export function removeXattr(fs: FileSystem, inode: Inode, fullName: Uint8Array):
   const { index, name } = splitName(fullName);
   requireChangeable(inode);
   fs.change((handle) => {
-    if (isAclIndex(index)) return setAcl(fs, handle, inode, index, []);
+    if (isAclIndex(index)) return setAcl(fs, handle, inode, { index, acl: [] });
     if (!hasDiskXattr(fs, inode, index, name)) throw noSuchAttribute();
     storeXattr(fs, handle, inode, index, name, undefined);
   });

@@ -36,12 +36,12 @@ import type {
   WriteManner,
 } from "../fuse/handlers.ts";
 import { fail, FsError } from "../sys/fs_error.ts";
-import { S_IFMT, S_IFREG, S_ISGID, splitDevice } from "../sys/stat.ts";
+import { S_IFMT, S_IFREG, splitDevice } from "../sys/stat.ts";
 import { changeByIoctl } from "./changing_ioctls.ts";
 import { LookupCounts } from "./lookup_counts.ts";
 import type { Nodes } from "./nodes.ts";
 import type { Upkeep } from "./upkeep.ts";
-import { isAcl, isOffered, type XattrOptions } from "./xattr_names.ts";
+import { isOffered, type XattrOptions } from "./xattr_names.ts";
 
 const PERMISSIONS = 0o7777;
 
@@ -229,10 +229,7 @@ export class Ext4Changes implements ChangeHandlers {
     this.#spaceFor(caller);
     this.#requireOffered(name);
     const inode = this.#nodes.inode(nodeId);
-    setXattr(this.#fs, inode, name, value, flags);
-    if (killSetGid && isAcl(name) && (inode.mode & S_ISGID) !== 0) {
-      setAttributes(this.#fs, inode, { mode: inode.mode & PERMISSIONS & ~S_ISGID }, ROOT);
-    }
+    setXattr(this.#fs, inode, name, value, flags, killSetGid);
     this.#syncFile(inode);
   }
 
