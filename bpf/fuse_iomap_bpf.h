@@ -124,7 +124,9 @@ struct fuse_range {
 #if FUSE_IOMAP_BPF_GENERATION == 1
 struct fuse_inode;
 #else
-struct fuse_bpf_inode;
+/* Nothing is known of it; but kernel functions are found only for a structure that is complete. */
+struct fuse_bpf_inode {
+};
 #endif
 
 #endif /* FUSE_IOMAP_BPF_KERNEL_TYPES */

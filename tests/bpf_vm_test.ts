@@ -38,7 +38,7 @@ for (const generation of [1, 2] as const) {
         programs: await makePrograms(folder),
         withBadInput: generation === 2,
       }),
-      { modules: ["virtio_blk"], disks: [image], seconds: 400 },
+      { modules: ["virtio_blk"], disks: [image], seconds: 900 },
     );
     assert.equal(result.code, 0, result.stdout + result.console);
     const said = sections(result.stdout);
@@ -76,8 +76,10 @@ for (const generation of [1, 2] as const) {
     });
 
     await t.step("a connection takes one program, and only a connection does", () => {
-      assert.match(of("second attach"), /^failed 16: .*has a program already\n$/);
-      assert.match(of("foreign attach"), /^failed 9: .*no open FUSE device\n$/);
+      assert.match(
+        of("other attaches"),
+        /^failed 16: .*has a program already\nfailed 9: .*no open FUSE device\n$/,
+      );
       assert.match(of("state after them"), /^attached 1$/m);
     });
 
@@ -87,7 +89,7 @@ for (const generation of [1, 2] as const) {
 
     await t.step("unmount and kill -9 detach", () => {
       assert.match(of("state unmounted"), /^attached 0$/m);
-      assert.match(of("state before the kill"), /^attached 1$/m);
+      assert.match(of("arguments state"), /^attached 1$/m);
       assert.match(of("state killed"), /^attached 0$/m);
     });
 
@@ -108,6 +110,7 @@ for (const generation of [1, 2] as const) {
         assert.equal(of("extents said"), "");
         const found = placesOf(rows("extents"));
         assert.deepEqual(found, extentPlaces(of("extents json")));
+        assert.deepEqual(found, placesOf(rows("extents server")));
         assert.equal(found.length, FILE_BLOCKS - (HOLE.end - HOLE.start));
         assert.equal(serverCalls(of("extents state")), serverCalls(of("extents state before")));
       },
@@ -126,7 +129,8 @@ for (const generation of [1, 2] as const) {
     for (const change of ["truncated", "punched", "written", "removed and reused"]) {
       await t.step(`extents: right after a file was ${change}`, () => {
         const found = placesOf(rows(change));
-        assert.deepEqual(found, extentPlaces(of(`${change} json`)));
+        // FIBMAP, by which filefrag compares, does not tell what is unwritten.
+        assert.deepEqual(found, placesOf(rows(`${change} server`)));
         assert.ok(found.length > 0);
         const [before, after] = [`${change} state before`, `${change} state`].map(of);
         assert.equal(serverCalls(after), serverCalls(before), "answered by the program");
@@ -159,16 +163,11 @@ const COMPLAINTS: Readonly<Record<string, RegExp>> = {
   "no-clang": /no \/nonexistent\/clang to compile BPF programs: install clang/,
   "syntax.c": /Cannot compile .*syntax\.c: .*syntax\.c:3:\d+: error: /,
   "rejected.c": /The kernel's verifier rejects program bad_begin: /,
-  "none.c": /there is no struct_ops in it/,
-  "two.c": /one struct_ops is needed, not first_ops and second_ops/,
-  "type.c": /is a other_ops, not a fuse_iomap_bpf_ops/,
-  "text.o": /not an ELF file/,
   "cut.o": /cut off/,
 };
 
 const HEAD = "#include <fuse_iomap_bpf.h>\nDECLARE_GPL2_LICENSE_FOR_FUSE_IOMAP_BPF;\n";
 const BEGIN = "FUSE_IOMAP_BEGIN_BPF_FUNC(bad_begin)\n";
-const FALLBACK = `${BEGIN}{ return FIB_FALLBACK; }\n`;
 
 /** Programs that are no good, each in another way. The folder of them. */
 async function makePrograms(folder: TempDir): Promise<string> {
@@ -180,11 +179,6 @@ async function makePrograms(folder: TempDir): Promise<string> {
     // It reads what is not there.
     "rejected.c": `${HEAD}${BEGIN}{ return *(u64 *)(pos + 8) ? FIB_HANDLED : FIB_FALLBACK; }\n` +
       ops("bad_ops"),
-    "none.c": `${HEAD}${FALLBACK}`,
-    "two.c": `${HEAD}${FALLBACK}${ops("first_ops")}${ops("second_ops")}`,
-    "type.c": `${HEAD}${FALLBACK}struct other_ops { void *begin; };\n` +
-      `SEC(".struct_ops.link") struct other_ops bad_ops = { .begin = bad_begin };\n`,
-    "text.o": "no object\n",
   };
   for (const [name, text] of Object.entries(sources)) {
     Deno.writeTextFileSync(`${programs}/${name}`, text);

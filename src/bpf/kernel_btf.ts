@@ -74,7 +74,20 @@ function readIfThere(path: string): Uint8Array<ArrayBuffer> | undefined {
   }
 }
 
+/**
+ * True when BTF has this string among its own, which are parted by NUL. Horspool's search: from the
+ * last byte of where the string could be, the next place follows. A kernel has 5 MB of BTF, and this
+ * is done at each mount with a program.
+ */
 function contains(bytes: Uint8Array, text: string): boolean {
-  // Strings of BTF are separated by NUL. latin1 keeps one character a byte.
-  return new TextDecoder("latin1").decode(bytes).includes(`\0${text}\0`);
+  const wanted = new TextEncoder().encode(`\0${text}\0`);
+  const last = wanted.length - 1;
+  const skips = new Uint8Array(256).fill(wanted.length);
+  for (let index = 0; index < last; index++) skips[wanted[index]] = last - index;
+  for (let end = last; end < bytes.length; end += skips[bytes[end]]) {
+    let index = last;
+    while (index >= 0 && bytes[end - last + index] === wanted[index]) index--;
+    if (index < 0) return true;
+  }
+  return false;
 }

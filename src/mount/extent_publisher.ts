@@ -17,6 +17,7 @@ import type { FileSystem } from "../ext4/filesystem.ts";
 import type { Inode } from "../ext4/inode.ts";
 import { mapBlocks, type Mapping, MAX_FILE_BLOCKS } from "../ext4/map.ts";
 import type { MapObserver } from "../ext4/map_observer.ts";
+import { indirectBlocks } from "../ext4/size_limits.ts";
 import { FsError } from "../sys/fs_error.ts";
 import type { Timer } from "./loop.ts";
 import type { Nodes } from "./nodes.ts";
@@ -101,9 +102,14 @@ export class ExtentPublisher implements MapObserver, Timer {
   #extentsOf(inode: Inode): PublishedExtent[] {
     const extents: PublishedExtent[] = [];
     if (!inode.isRegular || inode.isEncrypted || inode.hasInlineData) return extents;
-    for (let block = 0; block < MAX_FILE_BLOCKS && extents.length < MOST_EXTENTS;) {
-      const mapping = mapBlocks(this.#fs, inode, block, MAX_FILE_BLOCKS - block);
-      extents.push(this.#published(mapping));
+    const end = inode.usesExtents ? MAX_FILE_BLOCKS : indirectBlocks(this.#fs.blockSize);
+    let block = 0;
+    for (let runs = 0; block < end && runs < MOST_EXTENTS; runs++) {
+      const mapping = mapBlocks(this.#fs, inode, block, end - block);
+      const extent = this.#published(mapping);
+      const joined = joinedWith(extents.at(-1), extent);
+      if (joined === undefined) extents.push(extent);
+      else extents[extents.length - 1] = joined;
       block += mapping.count;
     }
     return extents;
@@ -122,4 +128,14 @@ export class ExtentPublisher implements MapObserver, Timer {
         : ExtentType.MAPPED,
     };
   }
+}
+
+/** Two neighbours as one, where they go together: maps of pointers tell of holes piece by piece. */
+function joinedWith(
+  before: PublishedExtent | undefined,
+  { length, address, type }: PublishedExtent,
+): PublishedExtent | undefined {
+  if (before === undefined || before.type !== type) return undefined;
+  const expected = before.address === undefined ? undefined : before.address + before.length;
+  return address === expected ? { ...before, length: before.length + length } : undefined;
 }

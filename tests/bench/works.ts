@@ -5,6 +5,7 @@
 
 import { run } from "../support/run.ts";
 import type { ImageSize } from "./image.ts";
+import { IOMAP_WORKS } from "./iomap_works.ts";
 import { timed, warmUp } from "./measure.ts";
 import { memory, processorSeconds } from "./processes.ts";
 import { type Mounted, type MountStyle, ON_ONE_PROCESSOR, type ServerName } from "./servers.ts";
@@ -171,6 +172,7 @@ export const WORKS: readonly Work[] = [
     prepare: walkTree,
     measure: ({ mount }) => memory(pidOf(mount)).peak,
   },
+  ...IOMAP_WORKS,
 ];
 
 function walkTree({ mount }: Stage): Promise<number> {

@@ -94,7 +94,8 @@ export class Vm {
     const console = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
     if (signal !== null || code % 2 === 0) {
       const how = signal === null ? "without a result" : `by ${signal} (${seconds} s at most)`;
-      throw new Error(`The virtual machine ended ${how}:\n${console.slice(-4000)}`);
+      const said = `${readIfThere(output).slice(-2000)}\n${console.slice(-4000)}`;
+      throw new Error(`The virtual machine ended ${how}:\n${said}`);
     }
     return { code: (code - 1) / 2, stdout: Deno.readTextFileSync(output), console };
   }
@@ -145,5 +146,13 @@ export class Vm {
       ...[root, busybox, archive],
     ]);
     return archive;
+  }
+}
+
+function readIfThere(path: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch {
+    return "";
   }
 }

@@ -1,8 +1,8 @@
 /**
- * Attaches an iomap BPF program to the FUSE connection of another process, whose descriptor it
- * takes, and detaches it when standard input ends. For tests in the virtual machine.
+ * Tries to attach an iomap BPF program to the FUSE connections of other processes, whose descriptors
+ * it takes, and tells what came of it in a line each. For tests in the virtual machine.
  *
- *     attach.ts PID PROGRAM LIBBPF
+ *     attach.ts PROGRAM LIBBPF PID...
  */
 
 import { attachIomapProgram } from "../../src/bpf/attach.ts";
@@ -30,18 +30,18 @@ function takeFuseDescriptor(pid: number): number {
   return Number(libc.symbols.syscall(SYS_PIDFD_GETFD, pidfd, BigInt(name), 0n));
 }
 
-const [pid, program, libbpf] = Deno.args;
-try {
-  using attached = attachIomapProgram({
-    program: parseProgramChoice(program),
-    fuseDescriptor: takeFuseDescriptor(Number(pid)),
-    constants: { device: 1, blockSize: 4096 },
-    libbpf,
-  });
-  console.log(`attached ${attached.name}`);
-  for await (const _ of Deno.stdin.readable);
-} catch (error) {
-  if (!(error instanceof FsError)) throw error;
-  console.log(`failed ${error.errno}: ${error.message}`);
-  Deno.exit(1);
+const [program, libbpf, ...pids] = Deno.args;
+for (const pid of pids) {
+  try {
+    using attached = attachIomapProgram({
+      program: parseProgramChoice(program),
+      fuseDescriptor: takeFuseDescriptor(Number(pid)),
+      constants: { device: 1, blockSize: 4096 },
+      libbpf,
+    });
+    console.log(`attached ${attached.name}`);
+  } catch (error) {
+    if (!(error instanceof FsError)) throw error;
+    console.log(`failed ${error.errno}: ${error.message}`);
+  }
 }

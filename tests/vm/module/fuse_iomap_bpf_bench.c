@@ -410,7 +410,7 @@ static enum fuse_iomap_bpf_ret call_ioend(struct inode *inode, u64 pos, s64 writ
 #define MOST_BLOCKS 1024
 
 /* Where the kernel of the RFC would send IOMAP_BEGIN: FUSE_BMAP, which is of single blocks. */
-static int ask_server(struct inode *inode, loff_t pos, loff_t size, struct iomap *iomap)
+static int ask_server(struct inode *inode, loff_t pos, loff_t end, struct iomap *iomap)
 {
 	unsigned int bits = inode->i_blkbits;
 	sector_t first_block = pos >> bits;
@@ -422,7 +422,7 @@ static int ask_server(struct inode *inode, loff_t pos, loff_t size, struct iomap
 	if (error)
 		return error;
 	atomic64_inc(&server_calls);
-	while (count < MOST_BLOCKS && ((first_block + count) << bits) < size) {
+	while (count < MOST_BLOCKS && ((first_block + count) << bits) < end) {
 		next = first_block + count;
 		error = bmap(inode, &next);
 		if (error)
@@ -456,7 +456,7 @@ static int iomap_begin(struct inode *inode, loff_t pos, loff_t length, unsigned 
 		return 0;
 	}
 	if (pos < size && inode->i_sb->s_bdev)
-		return ask_server(inode, pos, size, iomap);
+		return ask_server(inode, pos, length < size - pos ? pos + length : size, iomap);
 	iomap->offset = pos;
 	iomap->addr = IOMAP_NULL_ADDR;
 	iomap->type = pos < size ? IOMAP_DELALLOC : IOMAP_HOLE;
