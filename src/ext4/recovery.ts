@@ -160,7 +160,7 @@ export function discardLog(fs: FileSystem, journal: Journal<WritableJournalBlock
  * pieces in the ring that must not be taken for those of the next one.
  */
 function emptyLog(journal: Journal<WritableJournalBlocks>, nextTid: number): void {
-  writeEmptyLog(journal, (nextTid + 1) >>> 0, journal.first);
+  writeEmptyLog(journal, (nextTid + 1) >>> 0);
   journal.blocks.device.flush();
 }
 

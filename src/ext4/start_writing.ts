@@ -18,7 +18,7 @@
 import type { Device } from "../block/device.ts";
 import { EXT4_VALID_FS, Ext4SuperBlock as Sb } from "../disk/superblock.ts";
 import type { Journal, WritableJournalBlocks } from "../jbd2/journal.ts";
-import { setLogFormat } from "../jbd2/journal_superblock.ts";
+import { endBeforeFastCommits, setLogFormat } from "../jbd2/journal_superblock.ts";
 import { JournalStore } from "../jbd2/journal_store.ts";
 import { fail, FsError } from "../sys/fs_error.ts";
 import type { FileSystem } from "./filesystem.ts";
@@ -126,11 +126,11 @@ function openStore(
   const formatted = setLogFormat(journal, {
     is64bit: superblock.features.has("64bit"),
     checksums: superblock.hasMetadataChecksums ? "journal_checksum_v3" : "none",
-    fastCommits: superblock.features.has("fast_commit"),
   });
   return new JournalStore(fs.cache, fs.device, formatted, {
     now: options.now,
     barrier: options.barrier,
+    end: superblock.features.has("fast_commit") ? endBeforeFastCommits(formatted) : formatted.end,
   });
 }
 

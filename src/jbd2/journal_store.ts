@@ -2,13 +2,16 @@
  * Where transactions go on a file system with a journal: to the log first, and from there, later
  * and many together, to their places.
  *
- *     tail                          head                        tail = head
- *      | 17: D data data C | 18: D data R C |      write-back      |
- *      |______ the log __________________ _|     ---------->      | (empty)
+ *     first                        position               first = position
+ *      | 17: D data data C | 18: D data R C |   write-back      |
+ *      |____________ the log ______________ |   ---------->     | (empty)
  *
  * A commit keeps this order, so that a crash at any point leaves all of the transaction or nothing:
  *
- *  1. Everything but the commit block goes to free blocks of the log.
+ *  1. Everything but the commit block goes to free blocks of the log, and zeros to the place of the
+ *     commit block: its first sector is then all that makes a difference, and that is whole or not
+ *     there. (e2fsck, and older kernels, take a commit block with other sectors of an old block for
+ *     damage.)
  *  2. Flush. File data that was written before is durable from here on, before anything in the log
  *     that leads to it counts; and the log is whole before its commit block can be there.
  *  3. The commit block.
@@ -24,9 +27,12 @@
  *  1. The newest content of each block goes to its place. This is only done when no operation has
  *     changed anything since the last commit, so what the cache has is what was committed.
  *  2. Flush. From here on, nothing of the log is needed.
- *  3. The journal's superblock moves the tail to the head.
- *  4. Flush. Only now may a commit use the log's blocks again: an older tail would lead a recovery
- *     into the middle of something newer.
+ *  3. The journal's superblock tells that the log begins anew, with the next transaction.
+ *  4. Flush. Only now may a commit use the log's blocks again: an older beginning would lead a
+ *     recovery into the middle of something newer.
+ *
+ * The log so begins at the journal's first block each time, and never goes around the end of the
+ * ring. As all of it is written back at once, that takes no more room.
  *
  * A crash in the middle of a write-back does no harm: replaying the log writes the same again.
  *
@@ -62,6 +68,8 @@ export interface JournalStoreOptions {
   readonly now: () => CommitTime;
   /** False: the device is not waited for (mount option barrier=0). A crash may then lose anything. */
   readonly barrier?: boolean;
+  /** Block behind the last one that the log may have; without it, the journal's own end. */
+  readonly end?: number;
   /** Most memory of blocks that wait for the write-back, in bytes. */
   readonly maxHeldBytes?: number;
 }
@@ -86,14 +94,14 @@ export class JournalStore implements TransactionStore {
   readonly #journal: Journal<WritableJournalBlocks>;
   readonly #options: JournalStoreOptions;
   readonly #writer: LogWriter;
-  /** Blocks between the tail and the head that are enough for a write-back. */
+  /** Blocks of the log that are enough for a write-back. */
   readonly #mostUsed: number;
   readonly #mostHeld: number;
   /** Blocks in the log whose place does not have them yet, each held in the cache. */
   readonly #held = new Map<number, Block>();
   /** The next transaction. */
   #tid: number;
-  /** Blocks between the tail and the head. */
+  /** Blocks of the log. */
   #used = 0;
   #lastTime: CommitTime = { sec: 0, nsec: 0 };
 
@@ -115,15 +123,16 @@ export class JournalStore implements TransactionStore {
     this.#journal = journal;
     this.#options = options;
     this.#tid = journal.sequence;
-    this.#writer = new LogWriter(journal, journal.first);
-    const ring = journal.end - journal.first;
+    const end = options.end ?? journal.end;
+    this.#writer = new LogWriter(journal, end);
+    const room = end - journal.first;
     this.maxBlocks = Math.floor(
-      Math.min(ring / TRANSACTION_SHARE, MAX_TRANSACTION_BYTES / journal.blockSize),
+      Math.min(room / TRANSACTION_SHARE, MAX_TRANSACTION_BYTES / journal.blockSize),
     );
-    this.#mostUsed = ring - largestTransaction(journal, ring, this.maxBlocks);
+    this.#mostUsed = room - largestTransaction(journal, room, this.maxBlocks);
     const bytes = options.maxHeldBytes ?? MAX_HELD_BYTES;
     this.#mostHeld = Math.floor(bytes / journal.blockSize);
-    writeLogStart(journal, this.#writer.position, this.#tid);
+    writeLogStart(journal, journal.first, this.#tid);
     this.#flush(journal.blocks.device);
   }
 
@@ -159,8 +168,9 @@ export class JournalStore implements TransactionStore {
     writeBlocks(this.#device, this.#held.values());
     this.statistics.placedBlocks += this.#held.size;
     this.#flush(this.#device);
-    writeLogStart(this.#journal, this.#writer.position, this.#tid);
+    writeLogStart(this.#journal, this.#journal.first, this.#tid);
     this.#flush(this.#journal.blocks.device);
+    this.#writer.restart();
     for (const number of this.#held.keys()) this.#letGo(number);
     this.#used = 0;
     this.statistics.writeBacks++;
@@ -169,7 +179,7 @@ export class JournalStore implements TransactionStore {
   /** Leaves the journal without a log, after the last write-back. */
   close(): void {
     if (this.#used > 0) throw new Error("the log is not empty");
-    writeEmptyLog(this.#journal, this.#tid, this.#writer.position);
+    writeEmptyLog(this.#journal, this.#tid);
     this.#journal.blocks.device.flush();
   }
 
@@ -190,7 +200,7 @@ export class JournalStore implements TransactionStore {
     const transaction = new LogTransaction(this.#journal, this.#writer, this.#tid);
     transaction.revoke(revokes);
     transaction.log(blocks);
-    this.#writer.write();
+    this.#writer.writeAndClearNext();
     this.#flush(this.#device);
     const logDevice = this.#journal.blocks.device;
     if (logDevice !== this.#device) this.#flush(logDevice);
@@ -202,7 +212,7 @@ export class JournalStore implements TransactionStore {
     this.statistics.logBlocks += written;
   }
 
-  /** Commit times must not go back: a recovery takes that for the ring's last round. */
+  /** Commit times must not go back: a recovery takes that for what an older log left. */
   #time(): CommitTime {
     const now = this.#options.now();
     const { sec, nsec } = this.#lastTime;
@@ -227,8 +237,8 @@ export class JournalStore implements TransactionStore {
  * Blocks of the log that one transaction can take: its blocks, their descriptors, revoke records,
  * of which there cannot be more than blocks in the log, and the commit block.
  */
-function largestTransaction(journal: Journal, ring: number, maxBlocks: number): number {
+function largestTransaction(journal: Journal, room: number, maxBlocks: number): number {
   const descriptors = Math.ceil(maxBlocks / tagsPerDescriptor(journal));
-  const revokes = Math.ceil(ring / revokesPerBlock(journal));
+  const revokes = Math.ceil(room / revokesPerBlock(journal));
   return maxBlocks + descriptors + revokes + 1;
 }

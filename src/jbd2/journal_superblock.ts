@@ -27,11 +27,10 @@ export function writeLogStart(journal: WritableJournal, start: number, sequence:
 /**
  * There is no log, and nothing in the area of fast commits: the feature is off until the next mount,
  * as the kernel leaves it, so that older kernels can mount the file system.
- * @param sequence the next transaction, a number that none in the ring has
- * @param head where the next transaction may go
+ * @param sequence the next transaction, a number that none in the journal has
  */
-export function writeEmptyLog(journal: WritableJournal, sequence: number, head: number): void {
-  Sb.s_head.set(journal.view, 0, head);
+export function writeEmptyLog(journal: WritableJournal, sequence: number): void {
+  Sb.s_head.set(journal.view, 0, journal.first);
   if (journal.version > 1) setJournalFeatures(journal.view, { fast_commit: false });
   writeLogStart(journal, 0, sequence);
 }
@@ -47,11 +46,6 @@ export interface LogFormat {
   readonly is64bit: boolean;
   /** Which kind of checksums: the old one of whole transactions, or those of each block. */
   readonly checksums: "none" | "journal_checksum" | "journal_checksum_v2" | "journal_checksum_v3";
-  /**
-   * The file system has the feature of fast commits: the ring ends in front of their area. None is
-   * written here, but the kernel goes on where this ring ends, and would lose its way in the area.
-   */
-  readonly fastCommits?: boolean;
 }
 
 /**
@@ -69,8 +63,6 @@ export function setLogFormat(journal: WritableJournal, format: LogFormat): Writa
     journal_incompat_revoke: true,
     journal_64bit: format.is64bit || journal.features.has("journal_64bit"),
     journal_async_commit: false,
-    fast_commit: journal.fastCommits !== undefined ||
-      (format.fastCommits === true && hasRoomForFastCommits(journal)),
     journal_checksum: format.checksums === "journal_checksum",
     journal_checksum_v2: format.checksums === "journal_checksum_v2",
     journal_checksum_v3: format.checksums === "journal_checksum_v3",
@@ -84,10 +76,16 @@ export function setLogFormat(journal: WritableJournal, format: LogFormat): Writa
   return openJournal(blocks, { superblockBlock, maxBlocks: length });
 }
 
-/** Where there is not, the kernel makes no fast commits either. */
-function hasRoomForFastCommits({ view, length, first }: WritableJournal): boolean {
+/**
+ * Where the log must end on a file system with the feature of fast commits. The journal has that
+ * feature only while the kernel uses it, but the kernel goes on where the log that it finds ends, and
+ * in the area of fast commits, or at its very start, it would lose its way.
+ */
+export function endBeforeFastCommits({ view, length, first, end }: Journal): number {
   const count = Sb.s_num_fc_blks.get(view, 0) || JBD2_DEFAULT_FAST_COMMIT_BLOCKS;
-  return length - count - (first - 1) >= JBD2_MIN_JOURNAL_BLOCKS;
+  // In a journal that is too small for both, the kernel makes no fast commits.
+  const isTooSmall = length - count - (first - 1) < JBD2_MIN_JOURNAL_BLOCKS;
+  return isTooSmall ? end : Math.min(end, length - count - 1);
 }
 
 function store({ view, superblockBytes, superblockBlock, blocks }: WritableJournal): void {

@@ -1,6 +1,6 @@
 /**
- * Appends blocks to the log. They are gathered in memory and written together, as far as they lie
- * together: a small transaction is one write.
+ * Appends blocks to the log. They are gathered in memory and written together: a small transaction
+ * is one write.
  */
 
 import type { Journal, WritableJournalBlocks } from "./journal.ts";
@@ -14,25 +14,20 @@ export class LogWriter {
   readonly view: DataView<ArrayBuffer>;
   readonly #journal: Journal<WritableJournalBlocks>;
   readonly #capacity: number;
+  /** Block behind the last one that may be written. */
+  readonly #end: number;
   #position: number;
-  /** Journal block of what was gathered first. */
-  #start: number;
   #count = 0;
   #added = 0;
 
-  /** @param position journal block to begin with */
-  constructor(journal: Journal<WritableJournalBlocks>, position: number) {
+  /** Begins with the first block of the journal's log. */
+  constructor(journal: Journal<WritableJournalBlocks>, end: number) {
     this.#journal = journal;
-    this.#position = position;
-    this.#start = position;
+    this.#end = end;
+    this.#position = journal.first;
     this.#capacity = Math.max(1, Math.floor(MAX_GATHERED / journal.blockSize));
     this.bytes = new Uint8Array(this.#capacity * journal.blockSize);
     this.view = new DataView(this.bytes.buffer);
-  }
-
-  /** Journal block that the next one will be. */
-  get position(): number {
-    return this.#position;
   }
 
   /** Blocks that were added so far. */
@@ -45,10 +40,9 @@ export class LogWriter {
    * there before, and which is good until the next call.
    */
   add(): number {
-    const isNeighbour = this.#start + this.#count === this.#position;
-    if (this.#count === this.#capacity || !isNeighbour) this.write();
-    if (this.#count === 0) this.#start = this.#position;
-    this.#position = this.#journal.advance(this.#position, 1);
+    if (this.#count === this.#capacity) this.write();
+    if (this.#position === this.#end) throw new Error("the journal's log is full");
+    this.#position++;
     this.#added++;
     return this.#count++ * this.#journal.blockSize;
   }
@@ -63,8 +57,23 @@ export class LogWriter {
   /** Writes what was gathered. It is not durable yet. */
   write(): void {
     if (this.#count === 0) return;
+    const start = this.#position - this.#count;
     const size = this.#count * this.#journal.blockSize;
     this.#count = 0;
-    this.#journal.blocks.write(this.#start, this.bytes.subarray(0, size));
+    this.#journal.blocks.write(start, this.bytes.subarray(0, size));
+  }
+
+  /** Writes what was gathered, and zeros to where the next block will be. */
+  writeAndClearNext(): void {
+    this.addBlank();
+    this.write();
+    this.#position--;
+    this.#added--;
+  }
+
+  /** Goes on with the first block: nothing of the log is needed any more. */
+  restart(): void {
+    if (this.#count > 0) throw new Error("there are blocks that were not written");
+    this.#position = this.#journal.first;
   }
 }
