@@ -316,3 +316,62 @@ function limitAllocations(fs: FileSystem): { left: number; hasFailed: boolean } 
   }
   return limit;
 }
+
+Deno.test("setXattr, removeXattr and evict on damaged tables: only FsError comes out", async () => {
+  if (!requires("e2fsprogs")) return;
+  const ranges = { blockSize: 1024, large: true };
+  for (
+    const mke2fs of [
+      "-b 1024 -I 256 -O ea_inode,^metadata_csum",
+      "-b 1024 -I 128 -O ^metadata_csum",
+    ]
+  ) {
+    using folder = new TempDir();
+    const image = await makeFiles(folder, mke2fs);
+    const random = new Random(mke2fs.length);
+    for (let round = 0; round < 60; round++) {
+      using opened = openForWriting(image);
+      const { fs } = opened;
+      for (const step of randomSteps(random, FILES, 15, ranges)) stepOnFileSystem(fs, step);
+      damage(fs, random);
+      const steps = randomSteps(random, FILES, 15, ranges);
+      for (const step of steps) stepOnFileSystem(fs, step);
+      const file = make(fs, `new${round}`);
+      for (const step of steps) stepOnFileSystem(fs, { ...step, file: `new${round}` });
+      damage(fs, random, file);
+      onlyFsErrors(() => remove(fs, `new${round}`));
+      fs.writing.transactions.abort(
+        fail("EIO", "the test goes on with the image as it was"),
+        false,
+      );
+    }
+  }
+});
+
+/** Flips bits in the attributes of the files in memory, which the next reader takes for the disk's. */
+function damage(fs: FileSystem, random: Random, only?: Inode): void {
+  const inodes = only === undefined ? FILES.map((file) => fileNamed(fs, file)) : [only];
+  for (const inode of inodes) {
+    const tables = [inode.bytes.subarray(128)];
+    onlyFsErrors(() => {
+      const block = xattrBlockOf(fs, inode)?.block;
+      if (block !== undefined) tables.push(block.bytes);
+    });
+    for (const table of tables.filter(({ length }) => length > 0)) {
+      for (let flips = random.below(6); flips > 0; flips--) {
+        // Entries are at the start.
+        const end = random.oneIn(3) ? table.length : Math.min(table.length, 200);
+        table[random.below(end)] ^= 1 << random.below(8);
+      }
+    }
+    inode.recordChanged();
+  }
+}
+
+function onlyFsErrors(act: () => void): void {
+  try {
+    act();
+  } catch (error) {
+    if (!(error instanceof FsError)) throw error;
+  }
+}

@@ -62,9 +62,15 @@ function randomValue(random: Random, { blockSize, large }: XattrRanges): Uint8Ar
   const kind = random.below(large ? 10 : 8);
   if (kind === 0) return new Uint8Array();
   if (kind < 4) return new Uint8Array(random.below(40)).fill(0x61 + random.below(2));
-  if (kind < 6) return random.bytes(random.below(300));
-  if (kind < 8) return random.bytes(random.below(blockSize + 50));
-  return random.bytes(random.below(65537));
+  if (kind < 6) return bytesOf(random, 300);
+  if (kind < 8) return bytesOf(random, blockSize + 50);
+  return bytesOf(random, 65537);
+}
+
+/** Fewer than `limit`. A whole value of chance would take longer than setting it. */
+function bytesOf(random: Random, limit: number): Uint8Array<ArrayBuffer> {
+  const start = random.uint32();
+  return Uint8Array.from({ length: random.below(limit) }, (_, index) => start + index * 7);
 }
 
 /** Makes the changes below a directory; returns the errno of each, or an empty text. */
