@@ -16,7 +16,7 @@ import { xattrBlockOf } from "../src/ext4/xattr_block.ts";
 import { storeXattr } from "../src/ext4/xattr_write.ts";
 import { fail, FsError } from "../src/sys/fs_error.ts";
 import { S_IFREG } from "../src/sys/stat.ts";
-import { complaintsAfter, fileNamed, openForWriting } from "./support/allocation.ts";
+import { complaintsAfter, fileNamed, makeLayout, openForWriting } from "./support/allocation.ts";
 import * as libc from "./support/libc.ts";
 import { mountKernel } from "./support/mount.ts";
 import { Random } from "./support/random.ts";
@@ -173,6 +173,19 @@ Deno.test("storeXattr parts blocks with large values that the kernel shared", as
   set(fs, files[0], "user.large", "little");
   assert.throws(() => fs.inode(ino), (error: FsError) => error.code === "ESTALE");
   assert.equal(await complaintsAfter(fs, image), "");
+});
+
+Deno.test("storeXattr marks a file system of the first revision, which has no features", async () => {
+  if (!requires("e2fsprogs")) return;
+  using folder = new TempDir();
+  const image = await makeLayout("ext2-revision0", folder);
+  using opened = openForWriting(image);
+  const { fs } = opened;
+  set(fs, fileNamed(fs, "first"), "user.name", "value");
+  assert.equal(await complaintsAfter(fs, image), "");
+  const { stdout } = await run("dumpe2fs", ["-h", image]);
+  assert.match(stdout, /Filesystem revision #: +1 .*\nFilesystem features: +ext_attr\n/);
+  assert.match(stdout, /First inode: +11\nInode size:\s+128\n/);
 });
 
 /** Without quotas, e2fsck knows what a file should have in i_blocks all the same. */

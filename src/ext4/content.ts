@@ -1,12 +1,11 @@
 /** What all changes to the content of a file have in common: who may, the times, and the size. */
 
 import { EXT4_APPEND_FL, EXT4_IMMUTABLE_FL, EXT4_VERITY_FL } from "../disk/inode.ts";
-import { EXT4_DYNAMIC_REV, EXT4_GOOD_OLD_REV, Ext4SuperBlock as Sb } from "../disk/superblock.ts";
 import type { Handle } from "../jbd2/handle.ts";
 import { fail } from "../sys/fs_error.ts";
 import type { FileSystem } from "./filesystem.ts";
 import type { Inode } from "./inode.ts";
-import { modifySuperblock, setFeature } from "./superblock_write.ts";
+import { setFeature } from "./superblock_write.ts";
 
 /** Larger files are marked by the feature large_file. */
 const MAX_SMALL_FILE = 2 ** 31 - 1;
@@ -45,18 +44,5 @@ export function touchContent(fs: FileSystem, handle: Handle, inode: Inode): void
 export function changeSize(fs: FileSystem, handle: Handle, inode: Inode, size: number): void {
   inode.size = size;
   if (size <= MAX_SMALL_FILE) return;
-  const { view } = fs.superblock;
-  if (Sb.s_rev_level.get(view, 0) === EXT4_GOOD_OLD_REV) makeDynamic(fs, handle);
   setFeature(fs, handle, "large_file", true);
-}
-
-/** The first revision of the superblock knows no features: the next one does, and is the same else. */
-function makeDynamic(fs: FileSystem, handle: Handle): void {
-  const view = modifySuperblock(fs, handle);
-  Sb.s_rev_level.set(view, 0, EXT4_DYNAMIC_REV);
-  Sb.s_first_ino.set(view, 0, fs.superblock.firstInode);
-  Sb.s_inode_size.set(view, 0, fs.superblock.inodeSize);
-  for (const features of [Sb.s_feature_compat, Sb.s_feature_incompat, Sb.s_feature_ro_compat]) {
-    features.set(view, 0, 0);
-  }
 }

@@ -6,7 +6,12 @@
 
 import { crc32c } from "../disk/crc32c.ts";
 import type { FeatureName } from "../disk/features.ts";
-import { Ext4SuperBlock as Sb, SUPERBLOCK_OFFSET } from "../disk/superblock.ts";
+import {
+  EXT4_DYNAMIC_REV,
+  EXT4_GOOD_OLD_REV,
+  Ext4SuperBlock as Sb,
+  SUPERBLOCK_OFFSET,
+} from "../disk/superblock.ts";
 import type { Handle } from "../jbd2/handle.ts";
 import type { FileSystem } from "./filesystem.ts";
 import type { Superblock } from "./superblock.ts";
@@ -39,9 +44,17 @@ export function setFeature(
   on: boolean,
 ): void {
   if (fs.superblock.features.has(name) === on) return;
-  modifySuperblock(fs, handle);
+  const view = modifySuperblock(fs, handle);
+  if (Sb.s_rev_level.get(view, 0) === EXT4_GOOD_OLD_REV) makeDynamic(fs.superblock);
   fs.superblock.features.set(name, on);
   fs.superblock.storeFeatures();
+}
+
+/** The first revision of the superblock knows no features: the next one does, and is the same else. */
+function makeDynamic({ view, firstInode, inodeSize }: Superblock): void {
+  Sb.s_rev_level.set(view, 0, EXT4_DYNAMIC_REV);
+  Sb.s_first_ino.set(view, 0, firstInode);
+  Sb.s_inode_size.set(view, 0, inodeSize);
 }
 
 function store(fs: FileSystem, handle: Handle): void {
