@@ -80,7 +80,7 @@ echo x >> app
 chattr -i imm
 chattr -a app
 
-for file in written cut given kept; do
+for file in written cut given kept emptied grown copied; do
   touch $file
   setfattr -n security.capability -v 0x0100000200200000000000000000000000000000 $file
 done
@@ -88,6 +88,14 @@ echo x >> written
 truncate -s 5 cut
 chown 1 given
 chmod 4755 kept
+: > emptied
+fallocate -l 20000 grown
+python3 - <<END
+import os
+source = os.open("written", os.O_RDONLY)
+target = os.open("copied", os.O_WRONLY)
+os.copy_file_range(source, target, 1)
+END
 
 mkdir group.d
 touch group.f

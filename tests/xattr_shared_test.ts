@@ -279,16 +279,21 @@ for (const [name, { mke2fs, ...ranges }] of Object.entries(MIXED)) {
   });
 }
 
-Deno.test("setXattr: without space at any allocation, nothing has changed", async () => {
+Deno.test("setXattr: without space or quota at any time, nothing has changed", async () => {
   if (!requires("e2fsprogs")) return;
   for (const { mke2fs, ...ranges } of Object.values(MIXED)) {
     using folder = new TempDir();
-    const image = await makeFiles(folder, mke2fs);
+    const features = mke2fs.includes("-O")
+      ? mke2fs.replace("-O ", "-O quota,")
+      : `${mke2fs} -O quota`;
+    const image = await makeFiles(folder, features);
+    // mke2fs does not count what it copies.
+    await run("e2fsck", ["-fy", image], { codes: [0, 1] });
     using opened = openForWriting(image);
     const { fs } = opened;
     const model: XattrModel = new Map();
-    const limit = limitAllocations(fs);
-    let failures = 0;
+    const limit = limitSpace(fs);
+    const failures = { ENOSPC: 0, EDQUOT: 0 };
     for (const step of randomSteps(new Random(5), FILES, 150, ranges)) {
       const records = () => FILES.map((file) => fileNamed(fs, file).bytes.slice());
       const before = records();
@@ -301,32 +306,37 @@ Deno.test("setXattr: without space at any allocation, nothing has changed", asyn
           if (code === "") stepInModel(model, step);
           break;
         }
-        assert.equal(code, "ENOSPC");
-        failures++;
+        assert(code === "ENOSPC" || code === "EDQUOT", code);
+        failures[code]++;
         assert.deepEqual(records(), before);
         assert.deepEqual([fs.writing.blocks.freeClusters, fs.writing.inodes.freeInodes], free);
       }
     }
     limit.left = Infinity;
-    assert(failures > 4, `only ${failures} failures`);
+    assert(failures.ENOSPC > 4 && failures.EDQUOT > 4, JSON.stringify(failures));
     assert.deepEqual(xattrsOnFileSystem(fs, FILES), normalized(model));
     assert.equal(await complaintsAfter(fs, image), "");
   }
 });
 
-/** Lets so many allocations of blocks and inodes succeed as are `left`. */
-function limitAllocations(fs: FileSystem): { left: number; hasFailed: boolean } {
+/** Lets so many allocations of blocks and inodes, and charges to quotas, succeed as are `left`. */
+function limitSpace(fs: FileSystem): { left: number; hasFailed: boolean } {
   const limit = { left: Infinity, hasFailed: false };
-  for (const allocator of [fs.writing.blocks, fs.writing.inodes]) {
+  const { blocks, inodes, parts } = fs.writing;
+  const spend = (code: "ENOSPC" | "EDQUOT") => {
+    if (limit.left-- > 0) return;
+    limit.hasFailed = true;
+    throw fail(code, "no space, says the test");
+  };
+  for (const allocator of [blocks, inodes]) {
     const allocate = allocator.allocate.bind(allocator) as (...args: unknown[]) => unknown;
     Object.defineProperty(allocator, "allocate", {
-      value: (...args: unknown[]) => {
-        if (limit.left-- > 0) return allocate(...args);
-        limit.hasFailed = true;
-        throw fail("ENOSPC", "no space, says the test");
-      },
+      value: (...args: unknown[]) => (spend("ENOSPC"), allocate(...args)),
     });
   }
+  const quotas = parts.quotas!;
+  const charge = quotas.charge.bind(quotas);
+  quotas.charge = (...args) => (spend("EDQUOT"), charge(...args));
   return limit;
 }
 
