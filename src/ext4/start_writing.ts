@@ -140,17 +140,18 @@ function openStore(
  */
 export function stopWriting(fs: FileSystem, writing: Writing): void {
   const { transactions, parts } = writing;
-  const isInOrder = transactions.failure === undefined;
   try {
-    if (isInOrder) leaveInOrder(fs, writing);
+    if (transactions.failure === undefined) transactions.writeBack();
+    else if (!writing.isStoppedInOrder) return;
+    leaveInOrder(fs, writing);
   } finally {
     releaseProtection(fs, parts.protection);
   }
 }
 
+/** After the last write-back. */
 function leaveInOrder(fs: FileSystem, writing: Writing): void {
   const { transactions, parts: { journal, wasValid } } = writing;
-  transactions.writeBack();
   // Without barriers, nothing was waited for so far; the log is needed until then.
   fs.device.flush();
   journal?.close();

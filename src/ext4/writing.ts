@@ -61,6 +61,8 @@ export class Writing {
   readonly parts: WritingParts;
   /** File data written so far. */
   dataBytes = 0;
+  /** Nothing is written any more, by decision: everything before was. */
+  isStoppedInOrder = false;
 
   constructor(fs: FileSystem, options: WriteOptions, parts: WritingParts) {
     this.options = options;
@@ -79,6 +81,16 @@ export class Writing {
 
   now(): InodeTime {
     return this.options.now();
+  }
+
+  /**
+   * Writes everything so far to its place, and nothing after it: later changes throw EROFS. Throws
+   * FsError when not everything could be written.
+   */
+  stopInOrder(reason: FsError): void {
+    this.transactions.writeBack();
+    this.transactions.abort(reason, false);
+    this.isStoppedInOrder = true;
   }
 
   /** Milliseconds until `fire` should be called, undefined when there is nothing to wait for. */

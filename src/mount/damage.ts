@@ -66,9 +66,7 @@ export class Damage {
 
   /** What was done before the damage was met is sound: it is made durable first. */
   #stopWriting(error: FsError): void {
-    const { transactions } = this.#fs.writing;
-    transactions.commit();
-    transactions.abort(error);
+    this.#fs.writing.stopInOrder(error);
     this.#log.error(
       `${this.#fs.device.name}: damage was found, and nothing is written any more ` +
         `(errors=${this.#behavior}): ${error.message}`,
