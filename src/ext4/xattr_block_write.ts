@@ -6,6 +6,7 @@
  * All of it is metadata: one operation changes the block, the count of another, and the inode.
  */
 
+import type { Block } from "../block/block_cache.ts";
 import { EXT4_XATTR_MAGIC, Ext4XattrHeader as Header } from "../disk/xattr.ts";
 import type { Handle } from "../jbd2/handle.ts";
 import { corrupt } from "../sys/fs_error.ts";
@@ -58,7 +59,7 @@ export function storeBlockEntries(
   if (twin !== undefined && twin.block === old?.block) return;
   if (twin === undefined && old !== undefined && xattrBlockUsers(old) === 1) {
     handle.modify(old.block, xattrBlockSeal(fs));
-    fill(fs, handle, old, sorted, hash);
+    fill(fs, handle, old.block, sorted, hash);
     return;
   }
   const number = twin === undefined
@@ -101,7 +102,7 @@ function makeBlock(
   const goal = inodeGoal(fs, inode);
   const run = fs.writing.blocks.allocate(handle, { inode, goal, count: 1, purpose: "metadata" });
   const block = handle.create(run.block, xattrBlockSeal(fs));
-  fill(fs, handle, { block }, entries, hash);
+  fill(fs, handle, block, entries, hash);
   return run.block;
 }
 
@@ -118,7 +119,7 @@ function share(fs: FileSystem, handle: Handle, inode: Inode, twin: XattrBlock): 
 function fill(
   fs: FileSystem,
   handle: Handle,
-  { block }: Pick<XattrBlock, "block">,
+  block: Block,
   entries: readonly XattrEntry[],
   hash: number,
 ): void {
