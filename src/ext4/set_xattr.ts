@@ -15,8 +15,7 @@ export const XATTR_REPLACE = 2;
 
 /**
  * Sets an attribute by its whole name. An ACL comes in the form of user space; an access ACL changes
- * the permissions with it, and an ACL without entries is removed, whatever the flags.
- * Throws EEXIST
+ * the permissions with it, and an ACL without entries is removed, whatever the flags. Throws EEXIST
  * and ENODATA as the flags say, EPERM for an immutable or append-only file, EOPNOTSUPP for a
  * namespace that ext4 does not have, EINVAL, EACCES, ENOSPC, EDQUOT, ERANGE, E2BIG.
  * @param dropSetGid the caller may not set the set-group-ID bit: an access ACL takes it away
