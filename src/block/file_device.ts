@@ -45,6 +45,10 @@ export class FileDevice implements Device {
     if (options.direct) flags |= libc.O_DIRECT;
     const fd = libc.open(path, flags);
     try {
+      // Linux opens a block device that is set to read-only for writing all the same.
+      if (!options.readOnly && libc.isReadOnlyDevice(fd)) {
+        throw fail("EROFS", `${path} is read-only`);
+      }
       return new FileDevice(path, fd, options);
     } catch (error) {
       libc.close(fd);

@@ -3,7 +3,7 @@
  * comes next finds it whole. umount(8) returns as soon as the mount is out of sight.
  */
 
-import { EXT4_VALID_FS, Ext4SuperBlock } from "../disk/superblock.ts";
+import { EXT4_ERROR_FS, EXT4_VALID_FS, Ext4SuperBlock } from "../disk/superblock.ts";
 import type { Superblock } from "../ext4/superblock.ts";
 import { findSuperblock } from "../ext4/superblock_search.ts";
 import { openImage } from "../mount/image.ts";
@@ -90,8 +90,9 @@ async function detachAsUser({ mountpoint }: Mount): Promise<void> {
 }
 
 /**
- * A server that could not write everything at its end leaves the file system marked as in use. What
- * lies in a part of the source is not looked for.
+ * A server that could not write everything at its end leaves the file system marked as in use, as
+ * does one that damage stopped, but all that was done before that is on the disk. What lies in a part
+ * of the source is not looked for.
  */
 function requireClean({ source, mountpoint }: Mount): void {
   let superblock: Superblock;
@@ -111,6 +112,10 @@ function requireClean({ source, mountpoint }: Mount): void {
     ? !features.has("needs_recovery")
     : (Ext4SuperBlock.s_state.get(view, 0) & EXT4_VALID_FS) !== 0;
   if (isInOrder) return;
+  if ((Ext4SuperBlock.s_state.get(view, 0) & EXT4_ERROR_FS) !== 0) {
+    console.error(`fuse4fs: ${source}: damage was found in it: e2fsck should check it`);
+    return;
+  }
   const words = "not everything could be written, as the system log tells";
   throw new CommandError(
     `${source} was unmounted from ${mountpoint}, but ${words}`,

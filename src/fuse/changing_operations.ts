@@ -133,10 +133,15 @@ export const CHANGING_OPERATIONS: readonly Operation[] = [
       };
       const { nodeId } = request;
       const position = request.argument(In.offset);
-      const tookSetIds = changes.write(nodeId, position, bytes, manner, request);
+      // The answer to a write carries no attributes. A write from the cache that fails makes the
+      // writer ask for them: so it hears of the failure, see Handlers.getattr.
+      let isOutOfDate = manner.isFromCache;
+      try {
+        isOutOfDate = changes.write(nodeId, position, bytes, manner, request);
+      } finally {
+        if (isOutOfDate) reply.invalidateAttributes(nodeId);
+      }
       reply.written(request, bytes.length);
-      // The answer to a write carries no attributes.
-      if (tookSetIds) reply.invalidateAttributes(nodeId);
     },
   },
   {

@@ -218,7 +218,8 @@ export interface Handlers {
   remember?(nodeId: number): void;
   /** The kernel drops `count` of its references. */
   forget(nodeId: number, count: number): void;
-  getattr(nodeId: number): Attributes;
+  /** @param isOnOpenFile asked not for stat(2), but for what is being done with an open file */
+  getattr(nodeId: number, isOnOpenFile?: boolean): Attributes;
   access(nodeId: number, mask: number, caller: Caller): void;
   readlink(nodeId: number): Uint8Array;
 

@@ -34,8 +34,12 @@ export const READING_OPERATIONS: readonly Operation[] = [
   {
     name: "getattr",
     opcode: 3,
-    handle: ({ handlers, request, reply }) =>
-      reply.attributes(request, handlers.getattr(request.nodeId)),
+    takes: wire.FuseGetattrIn,
+    handle: ({ handlers, request, reply }) => {
+      const flags = request.argument(wire.FuseGetattrIn.getattr_flags);
+      const isOnOpenFile = (flags & wire.FUSE_GETATTR_FH) !== 0;
+      reply.attributes(request, handlers.getattr(request.nodeId, isOnOpenFile));
+    },
   },
   {
     name: "readlink",

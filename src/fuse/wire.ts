@@ -55,6 +55,14 @@ export const FuseSetattrIn = struct("fuse_setattr_in", 88, {
   unused5: u32,
 });
 /** The name follows. */
+export const FuseGetattrIn = struct("fuse_getattr_in", 16, {
+  getattr_flags: u32,
+  dummy: u32,
+  fh: u64,
+});
+/** The question is about an open file, as write(2) asks it; stat(2) and fstat(2) do not set this. */
+export const FUSE_GETATTR_FH = 1 << 0;
+
 export const FuseMknodIn = struct("fuse_mknod_in", 16, {
   mode: u32,
   rdev: u32,

@@ -38,6 +38,7 @@ import type {
 import { fail, FsError } from "../sys/fs_error.ts";
 import { S_IFMT, S_IFREG, splitDevice } from "../sys/stat.ts";
 import { changeByIoctl } from "./changing_ioctls.ts";
+import { LateErrors } from "./late_errors.ts";
 import { LookupCounts } from "./lookup_counts.ts";
 import type { Nodes } from "./nodes.ts";
 import type { Upkeep } from "./upkeep.ts";
@@ -62,12 +63,14 @@ export class Ext4Changes implements ChangeHandlers {
   readonly #options: ChangeOptions;
   readonly #upkeep: Upkeep;
   readonly #lookups = new LookupCounts();
+  readonly #lateErrors: LateErrors;
 
   constructor(fs: FileSystem, nodes: Nodes, options: ChangeOptions, upkeep: Upkeep) {
     this.#fs = fs;
     this.#nodes = nodes;
     this.#options = options;
     this.#upkeep = upkeep;
+    this.#lateErrors = new LateErrors(fs.writing.options.monotonic);
   }
 
   /** The kernel has one more reference to a node. */
@@ -76,7 +79,14 @@ export class Ext4Changes implements ChangeHandlers {
   }
 
   forget(nodeId: number, count: number): void {
-    if (this.#lookups.drop(nodeId, count)) this.#evictUnused(nodeId);
+    if (!this.#lookups.drop(nodeId, count)) return;
+    this.#lateErrors.forget(nodeId);
+    this.#evictUnused(nodeId);
+  }
+
+  /** Throws the error of a write that failed after write(2) had returned. */
+  tellLateError(nodeId: number): void {
+    this.#lateErrors.tell(nodeId);
   }
 
   setattr(nodeId: number, change: AttributeChange, caller: Caller): Attributes {
@@ -175,18 +185,15 @@ export class Ext4Changes implements ChangeHandlers {
     nodeId: number,
     position: number,
     bytes: Uint8Array<ArrayBuffer>,
-    { killSetIds, isFromCache }: WriteManner,
+    manner: WriteManner,
     caller: Caller,
   ): boolean {
-    const inode = this.#nodes.inode(nodeId);
-    // Whoever wrote into the cache is not known by now; most likely it was the owner.
-    this.#spaceFor(isFromCache ? inode : caller);
-    const hasLost = dropPrivileges(this.#fs, inode, killSetIds);
-    for (let done = 0; done < bytes.length;) {
-      done += writeFile(this.#fs, inode, position + done, bytes.subarray(done));
+    try {
+      return this.#write(this.#nodes.inode(nodeId), position, bytes, manner, caller);
+    } catch (error) {
+      if (manner.isFromCache && error instanceof FsError) this.#lateErrors.note(nodeId, error);
+      throw error;
     }
-    this.#syncFile(inode);
-    return hasLost;
   }
 
   fallocate(
@@ -256,6 +263,23 @@ export class Ext4Changes implements ChangeHandlers {
 
   commit(): void {
     this.#upkeep.commit();
+  }
+
+  #write(
+    inode: Inode,
+    position: number,
+    bytes: Uint8Array<ArrayBuffer>,
+    { killSetIds, isFromCache }: WriteManner,
+    caller: Caller,
+  ): boolean {
+    // Whoever wrote into the cache is not known by now; most likely it was the owner.
+    this.#spaceFor(isFromCache ? inode : caller);
+    const hasLost = dropPrivileges(this.#fs, inode, killSetIds);
+    for (let done = 0; done < bytes.length;) {
+      done += writeFile(this.#fs, inode, position + done, bytes.subarray(done));
+    }
+    this.#syncFile(inode);
+    return hasLost;
   }
 
   #newFile(dir: Inode, { mode, umask }: NewNode, caller: Caller) {

@@ -149,7 +149,8 @@ export class Ext4Server implements Handlers {
     this.changes?.forget(nodeId, count);
   }
 
-  getattr(nodeId: number): Attributes {
+  getattr(nodeId: number, isOnOpenFile = false): Attributes {
+    if (isOnOpenFile) this.changes?.tellLateError(nodeId);
     return this.#nodes.attributes(this.#nodes.inode(nodeId));
   }
 

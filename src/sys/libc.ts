@@ -425,6 +425,19 @@ export function punchHole(fd: number, position: number, length: number): void {
 }
 
 const BLKDISCARD = 0x1277;
+const BLKROGET = 0x125e;
+
+/** True for a block device that is set to read-only (blockdev --setro); false for a file. */
+export function isReadOnlyDevice(fd: number): boolean {
+  const answer = new Int32Array(1);
+  try {
+    ioctl(fd, BLKROGET, new Uint8Array(answer.buffer));
+  } catch (error) {
+    if (!(error instanceof FsError) || error.errno !== Errno.ENOTTY) throw error;
+    return false;
+  }
+  return answer[0] !== 0;
+}
 
 /** The ioctl BLKDISCARD: a block device may forget what it has in a range. */
 export function discardBlocks(fd: number, position: number, length: number): void {
