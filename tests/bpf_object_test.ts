@@ -6,12 +6,13 @@ import { compile, findClang } from "../src/bpf/clang.ts";
 import { ElfObject } from "../src/bpf/elf.ts";
 import { BadObject } from "../src/bpf/errors.ts";
 import { EMBEDDED_HEADERS } from "../src/bpf/headers.ts";
-import { generationOf } from "../src/bpf/kernel_btf.ts";
+import { findKernelInterface, generationOf, readKernelBtf } from "../src/bpf/kernel_btf.ts";
 import { requireIomapOps } from "../src/bpf/attach.ts";
 import { BpfObject } from "../src/bpf/object.ts";
 import { programFlags, programSource } from "../src/bpf/program.ts";
 import { Random } from "./support/random.ts";
 import { requires } from "./support/requirements.ts";
+import { TempDir } from "./support/run.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -268,6 +269,25 @@ Deno.test("generationOf: by the first argument of iomap_begin", () => {
   assert.equal(generationOf(btfOf(kernel("fuse_bpf_inode"))), 2);
   assert.equal(generationOf(btfOf(kernel("later"))), undefined);
   assert.equal(generationOf(btfOf("struct fuse_iomap_bpf_ops { int x; } x;")), undefined);
+});
+
+Deno.test("findKernelInterface: in the kernel itself, and nowhere without BTF", () => {
+  if (!requires("clang")) return;
+  using folder = new TempDir();
+  assert.equal(readKernelBtf(folder.path), undefined);
+  assert.equal(findKernelInterface(folder.path), undefined);
+  const declarations = `
+    struct fuse_bpf_inode {};
+    struct fuse_iomap_bpf_ops { int (*iomap_begin)(struct fuse_bpf_inode *inode, long pos); };
+  `;
+  const kernel = (more: string) => {
+    const content = new ElfObject("it", build(declarations + more)).section(".BTF")?.content;
+    Deno.writeFileSync(folder.join("vmlinux"), content ?? new Uint8Array());
+    return findKernelInterface(folder.path);
+  };
+  assert.equal(kernel("struct fuse_iomap_bpf_ops x;"), undefined, "declared, not registered");
+  const registered = "struct bpf_struct_ops_fuse_iomap_bpf_ops { struct fuse_iomap_bpf_ops d; } x;";
+  assert.deepEqual(kernel(registered), { generation: 2, module: "vmlinux" });
 });
 
 Deno.test("Btf: whatever bytes change, only BadObject comes out", () => {

@@ -3,6 +3,7 @@
  * proof of the pudding is a trial mount of an empty file server.
  */
 
+import { supportsIomap } from "../fuse/backing.ts";
 import type { Attributes, Handlers, StatFs } from "../fuse/handlers.ts";
 import { openLibfuse } from "../fuse/library.ts";
 import { Session } from "../fuse/session.ts";
@@ -108,29 +109,11 @@ function trialMount(): Finding {
   }
 }
 
-/** A type of a kernel whose FUSE can do the file I/O itself. */
-const IOMAP_TYPE = "fuse_iomap_begin_out";
-
 function iomap(): Finding {
-  const hasIomap = btfText().includes(IOMAP_TYPE);
-  const advice = "run a kernel with FUSE iomap: data then bypasses the server";
-  return hasIomap
+  const advice = "run a kernel with FUSE iomap, as root: data then bypasses the server";
+  return supportsIomap()
     ? ok("iomap", "FUSE iomap", "the kernel has it")
-    : absent("iomap", "FUSE iomap", "the kernel does not have it", advice);
-}
-
-/** The names of all types, wherever FUSE is: in the kernel or in a module. */
-function btfText(): string {
-  const decoder = new TextDecoder("latin1");
-  let text = "";
-  for (const path of ["/sys/kernel/btf/vmlinux", "/sys/kernel/btf/fuse"]) {
-    try {
-      text += decoder.decode(Deno.readFileSync(path));
-    } catch {
-      // Not there: its types are not, either.
-    }
-  }
-  return text;
+    : absent("iomap", "FUSE iomap", "the kernel does not offer it", advice);
 }
 
 /** The first line that a program prints, or the one that matches; undefined without any. */

@@ -1,11 +1,33 @@
 /** Devices that the kernel reads and writes by itself for a FUSE mount. */
 
-import { ioctl } from "../sys/libc.ts";
+import { FsError } from "../sys/fs_error.ts";
+import { close, ioctl, O_RDWR, open } from "../sys/libc.ts";
 import {
   FUSE_BACKING_TYPE_IOMAP,
   FUSE_DEV_IOC_BACKING_OPEN,
+  FUSE_DEV_IOC_IOMAP_SUPPORT,
+  FUSE_IOMAP_SUPPORT_FILEIO,
   FuseBackingMap,
+  FuseIomapSupport,
 } from "./iomap_wire.ts";
+
+/** True when the kernel would do file I/O by itself for a server of this user's. */
+export function supportsIomap(): boolean {
+  const support = new Uint8Array(FuseIomapSupport.byteLength);
+  let fd: number | undefined;
+  try {
+    fd = open("/dev/fuse", O_RDWR);
+    ioctl(fd, FUSE_DEV_IOC_IOMAP_SUPPORT, support);
+  } catch (error) {
+    // A kernel without it does not know the ioctl.
+    if (!(error instanceof FsError)) throw error;
+    return false;
+  } finally {
+    if (fd !== undefined) close(fd);
+  }
+  const flags = FuseIomapSupport.flags.get(new DataView(support.buffer), 0);
+  return (flags & FUSE_IOMAP_SUPPORT_FILEIO) !== 0;
+}
 
 /**
  * Registers a block device; the number by which mappings name it. Throws FsError: ENODEV for what is

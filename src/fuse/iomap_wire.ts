@@ -132,3 +132,10 @@ export const IomapIoend = {
 export const FUSE_DEV_IOC_BACKING_OPEN = 0x4010_e501;
 export const FuseBackingMap = struct("fuse_backing_map", 16, { fd: i32, flags: u32, padding: u64 });
 export const FUSE_BACKING_TYPE_IOMAP = 1;
+
+/** FUSE_DEV_IOC_IOMAP_SUPPORT: `_IOR(229, 99, struct fuse_iomap_support)`. */
+export const FUSE_DEV_IOC_IOMAP_SUPPORT = 0x8010_e563;
+export const FuseIomapSupport = struct("fuse_iomap_support", 16, { flags: u64, padding: u64 });
+/** `flags` of FuseIomapSupport */
+export const FUSE_IOMAP_SUPPORT_FILEIO = 1 << 0;
+export const FUSE_IOMAP_SUPPORT_ATOMIC = 1 << 1;

@@ -12,6 +12,8 @@ export interface GuestOptions {
   readonly other: string;
   /** Path of the libbpf for attach.ts. */
   readonly libbpf: string;
+  /** The compiled fibmap.c. */
+  readonly fibmap: string;
   /** Folder with programs that are no good. */
   readonly programs: string;
   readonly withBadInput: boolean;
@@ -19,7 +21,7 @@ export interface GuestOptions {
 
 /** A shell script whose output is in sections, each behind a line `== NAME`. */
 export function guestScript(options: GuestOptions): string {
-  return [HELPERS, setUp(options), demo(options), ARGUMENTS_PART, EXTENTS_PART].join("\n") +
+  return [HELPERS, setUp(options), demo(options), ARGUMENTS_PART, extents(options)].join("\n") +
     (options.withBadInput ? badInput(options) : "");
 }
 
@@ -54,7 +56,7 @@ ${FUSE4FS} bpf probe --json
 `;
 }
 
-function demo({ other, libbpf }: GuestOptions): string {
+function demo({ other, libbpf, fibmap }: GuestOptions): string {
   return `
 serve a /dev/vda bpf_crap
 section "demo said"; cat /var/tmp/said
@@ -63,7 +65,7 @@ state "demo state"
 section "demo descriptors"
 ls -l /proc/$server/fd | grep -o 'anon_inode:bpf.*' || true
 demo_server=$server
-section plain; filefrag -v -B /mnt/a/big
+section plain; ${fibmap} /mnt/a/big
 # To the connection that has a program, and to this shell, which has none.
 section "other attaches"
 ${Deno.execPath()} run --allow-all --no-check --no-lock --no-config ${ATTACH} \\
@@ -94,14 +96,15 @@ state "state killed"
 umount -l /mnt/a
 `;
 
-const EXTENTS_PART = `
+function extents({ fibmap }: GuestOptions): string {
+  return `
 # compare NAME PATH: what FIEMAP says, and what FIBMAP says, which asks the server
 compare() {
   sync /mnt/a$2
   state "$1 state before"
   section "$1"; filefrag -v /mnt/a$2
   state "$1 state"
-  section "$1 server"; filefrag -v -B /mnt/a$2
+  section "$1 server"; ${fibmap} /mnt/a$2
 }
 serve a /dev/vda iomap_bpf=extents
 section "extents said"; cat /var/tmp/said
@@ -129,6 +132,7 @@ umount /mnt/a; await_end $server
 section e2fsck
 code=0; e2fsck -fn /dev/vda || code=$?; echo "exit $code"
 `;
+}
 
 function badInput({ programs }: GuestOptions): string {
   return `
