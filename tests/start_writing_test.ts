@@ -471,7 +471,7 @@ for (const type of ["ext4", "ext3", "ext2"]) {
   });
 }
 
-Deno.test("FileSystem.open for writing: EROFS for fast commits, which the kernel replays", async () => {
+Deno.test("FileSystem.open for writing: a damaged fast commit ends it, with nothing written", async () => {
   if (!requires("root", "loop", "e2fsprogs")) return;
   using folder = new TempDir();
   const path = folder.join("image");
@@ -484,16 +484,13 @@ Deno.test("FileSystem.open for writing: EROFS for fast commits, which the kernel
     writeAndSync(`${mounted.dir}/fast`, new Uint8Array(5000).fill(7));
     Deno.copyFileSync(path, copy);
   }
-  const device = new MemoryDevice(Deno.readFileSync(copy));
-  assert.throws(() => openForWriting(device), isError("EROFS", /fast-committed.*kernel/));
-  assert.equal(Buffer.compare(device.bytes, Deno.readFileSync(copy)), 0, "the image was changed");
-  {
-    await using mounted = await mountKernel(copy, folder.mkdir("kernel"), "rw");
-    assert.equal(Deno.readFileSync(`${mounted.dir}/fast`).length, 5000);
-  }
-  const mended = new MemoryDevice(Deno.readFileSync(copy));
-  openForWriting(mended).stopWriting();
-  await requireClean(folder, mended.bytes);
+  const image = Deno.readFileSync(copy);
+  const name = new TextEncoder().encode("fast");
+  // The first one is in the directory's block, or only in the log: the record is the last.
+  image[Buffer.from(image.buffer).lastIndexOf(name)] ^= 1;
+  const device = new MemoryDevice(image.slice());
+  assert.throws(() => openForWriting(device), isError("EBADMSG", /fast commit/));
+  assert.equal(Buffer.compare(device.bytes, image), 0, "the image was changed");
 });
 
 Deno.test("FileSystem.open for writing: a journal superblock of version 1 becomes one of 2", async () => {

@@ -46,6 +46,11 @@ export class OverlayDevice implements Device {
     return this.#blocks.size;
   }
 
+  /** What was written: whole blocks, by their number. */
+  get written(): ReadonlyMap<number, Uint8Array<ArrayBuffer>> {
+    return this.#blocks;
+  }
+
   read(buffer: Uint8Array<ArrayBuffer>, position: number): void {
     this.#checkRange("Read", position, buffer.length);
     for (let done = 0; done < buffer.length;) {

@@ -59,6 +59,8 @@ export class FileSystem {
   readonly hashSeed: Uint32Array;
   readonly log: Log;
   readonly #inodes: InodeTable;
+  readonly #options: OpenOptions;
+  readonly #superblockBlock: number | undefined;
   #writing: Writing | undefined;
   #onReport: ((error: FsError) => void) | undefined;
   readonly #untold: FsError[] = [];
@@ -70,6 +72,8 @@ export class FileSystem {
     options: OpenOptions,
   ) {
     this.device = device;
+    this.#options = options;
+    this.#superblockBlock = superblockBlock;
     this.superblock = superblock;
     this.blockSize = superblock.blockSize;
     this.log = options.log;
@@ -102,9 +106,7 @@ export class FileSystem {
     warnOfTruncation(device, superblock, options.log);
     const onDevice = new FileSystem(device, superblock, block, options);
     if (options.write !== undefined) return onDevice.#openForWriting(block, options, options.write);
-    const fs = superblock.features.has("needs_recovery")
-      ? onDevice.#recovered(block, options)
-      : onDevice;
+    const fs = superblock.features.has("needs_recovery") ? onDevice.#recovered(options) : onDevice;
     fs.#checkRoot();
     return fs;
   }
@@ -173,6 +175,26 @@ export class FileSystem {
     return this.#inodes.unlinked;
   }
 
+  /**
+   * The file system as another device has it, such as memory laid over this one: superblock and
+   * descriptors are read anew.
+   */
+  reopenedOn(device: Device): FileSystem {
+    const { superblock } = findSuperblock(device, this.#superblockBlock, this.log);
+    return new FileSystem(device, superblock, this.#superblockBlock, this.#options);
+  }
+
+  /** Lets `act` write to a device that nobody else has, whatever the file system is open for. */
+  writeDirectly(writing: Writing, act: () => void): void {
+    const before = this.#writing;
+    this.#writing = writing;
+    try {
+      act();
+    } finally {
+      this.#writing = before;
+    }
+  }
+
   /** Writes file data; on the disk at the next commit at the latest. */
   writeData(bytes: Uint8Array<ArrayBuffer>, position: number): void {
     const { writing } = this;
@@ -231,8 +253,8 @@ export class FileSystem {
     if (options.norecovery) throw fail("EROFS", "norecovery is for reading only");
     const protection = claimForWriting(this, write);
     try {
-      const isOutdated = recoverForWriting(this, options.externalJournal);
-      const fs = isOutdated ? this.#reopened(this.device, options) : this;
+      const isOutdated = recoverForWriting(this, options.externalJournal, write.now);
+      const fs = isOutdated ? this.reopenedOn(this.device) : this;
       fs.#checkRoot();
       fs.#writing = startWriting(fs, write, options.externalJournal, protection);
       cleanOrphans(fs);
@@ -249,21 +271,14 @@ export class FileSystem {
     }
   }
 
-  #recovered(block: number | undefined, options: OpenOptions): FileSystem {
+  #recovered(options: OpenOptions): FileSystem {
     if (options.norecovery) {
       options.log.warn(
         `${this.device.name}: not replaying the journal (norecovery): names and content may be stale`,
       );
       return this;
     }
-    const overlay = recoverInMemory(this, options.externalJournal);
-    return this.#reopened(overlay, options, block);
-  }
-
-  /** The journal may hold a newer superblock and newer descriptors: begins anew on what it left. */
-  #reopened(device: Device, options: OpenOptions, block?: number): FileSystem {
-    const { superblock } = findSuperblock(device, block, options.log);
-    return new FileSystem(device, superblock, block, options);
+    return recoverInMemory(this, options.externalJournal);
   }
 }
 

@@ -55,6 +55,16 @@ export class InodeAllocator {
     throw fail("ENOSPC", "No inode left on the file system");
   }
 
+  /** Takes a number that is known to be in use; nothing happens where the bitmap says so. */
+  takeNumber(handle: Handle, ino: number, isDirectory: boolean): void {
+    const group = groupOfInode(this.#fs, ino);
+    const bitmap = this.#fs.writing.blocks.bitmaps.ofInodes(group);
+    const bit = (ino - 1) % this.#fs.superblock.inodesPerGroup;
+    if (isSet(wordsOf(bitmap.bytes), bit)) return;
+    if (!this.#prepare(handle, group)) throw corrupt("block bitmap: damaged", { group });
+    this.#take(handle, group, bitmap, bit, isDirectory);
+  }
+
   /** Gives a number back. Throws EUCLEAN when it was free already. */
   free(handle: Handle, ino: number, isDirectory: boolean): void {
     this.#fs.writing.blocks.dropReservation(ino, handle);

@@ -203,7 +203,7 @@ export function dropDirectory(fs: FileSystem, handle: Handle, inode: Inode): voi
 }
 
 /** Gives a new directory its `.` and `..`. */
-function initDirectory(fs: FileSystem, handle: Handle, dir: Inode, parent: Inode): void {
+export function initDirectory(fs: FileSystem, handle: Handle, dir: Inode, parent: Inode): void {
   dir.linksCount = 2;
   if (dir.hasInlineData) {
     initInlineDirectory(dir, parent);

@@ -2,22 +2,25 @@
  * What a mount does with the journal that it finds.
  *
  * For reading, the file system is shown as its journal would make it, without writing to the
- * device: the log is replayed into memory that lies over the device. For writing, it is replayed
- * onto the device:
+ * device: the log is replayed into memory that lies over the device, and fast commits into memory
+ * over that. For writing, the log is replayed onto the device:
  *
- *  1. The log is read once for a trial. What is damaged, or cannot be replayed here, ends the mount
- *     before anything is written: unlike a reader, a writer would make the damage worse.
+ *  1. All of it is done for a trial, in memory. What is damaged, or cannot be replayed here, ends
+ *     the mount before anything is written: unlike a reader, a writer would make the damage worse.
  *  2. The blocks go to their places. Flush.
- *  3. The journal's superblock says that there is no log. Flush.
+ *  3. What fast commits change becomes one transaction in the log (single_transaction.ts), and goes
+ *     to its places. Flush.
+ *  4. The journal's superblock says that there is no log. Flush.
  *
- * A crash in between leaves the log as it was, to be replayed again.
+ * A crash in between leaves the log as it was, or with that one transaction, to be replayed again.
  */
 
+import { Block } from "../block/block_cache.ts";
 import type { Device } from "../block/device.ts";
 import { OverlayDevice } from "../block/overlay_device.ts";
 import { Ext4SuperBlock as Sb } from "../disk/superblock.ts";
 import { openExternalJournal } from "../jbd2/external_journal.ts";
-import { scanFastCommits } from "../jbd2/fast_commit.ts";
+import { type FastCommitOperation, scanFastCommits } from "../jbd2/fast_commit.ts";
 import {
   type Journal,
   type JournalBlocks,
@@ -25,25 +28,31 @@ import {
   type WritableJournalBlocks,
 } from "../jbd2/journal.ts";
 import { writeEmptyLog } from "../jbd2/journal_superblock.ts";
-import { deviceTarget, recover } from "../jbd2/recovery.ts";
+import type { CommitTime } from "../jbd2/log_transaction.ts";
+import { deviceTarget, recover, type RecoveryResult } from "../jbd2/recovery.ts";
+import { commitAlone, requireRoom } from "../jbd2/single_transaction.ts";
+import { writeBlocks } from "../jbd2/write_blocks.ts";
 import { fail, FsError } from "../sys/fs_error.ts";
 import { keepErrorFields } from "./error_record.ts";
+import { replayFastCommits } from "./fast_commit_replay.ts";
 import type { FileSystem } from "./filesystem.ts";
 import type { Inode } from "./inode.ts";
 import { journalInodeBlocks } from "./journal_inode.ts";
 import { mapBlocks } from "./map.ts";
 
 /**
- * The device as it would be after recovery. Damage in the log is reported, and the replay goes as
- * far as it makes sense: where the kernel would refuse the mount, whoever reads may see the rest.
+ * The file system as it would be after recovery. Damage in the log is reported, and the replay goes
+ * as far as it makes sense: where the kernel would refuse the mount, whoever reads may see the rest.
  * Throws where nothing of the log makes sense.
  * @param fs the file system as it is on the disk
  * @param external the device with the journal, where it has one of its own
  */
-export function recoverInMemory(fs: FileSystem, external: Device | undefined): Device {
+export function recoverInMemory(fs: FileSystem, external: Device | undefined): FileSystem {
   const overlay = new OverlayDevice(fs.device, fs.blockSize);
   try {
-    replay(fs, openFileSystemJournal(fs, external), overlay);
+    const fastCommits = replay(fs, openFileSystemJournal(fs, external), overlay);
+    const replayed = fs.reopenedOn(overlay);
+    return fastCommits.length === 0 ? replayed : withFastCommits(replayed, fastCommits);
   } catch (error) {
     if (!(error instanceof FsError)) throw error;
     throw new FsError(
@@ -51,10 +60,14 @@ export function recoverInMemory(fs: FileSystem, external: Device | undefined): D
       `cannot replay the journal: ${error.message}; -o norecovery mounts without it`,
     );
   }
-  return overlay;
 }
 
-function replay(fs: FileSystem, journal: Journal, overlay: Device): void {
+/** Replays the log; returns the fast commits behind it. */
+function replay(
+  fs: FileSystem,
+  journal: Journal,
+  overlay: Device,
+): readonly FastCommitOperation[] {
   const { log, device: { name } } = fs;
   const { transactions, blocks, problems, nextTid } = recover(
     journal,
@@ -67,11 +80,22 @@ function replay(fs: FileSystem, journal: Journal, overlay: Device): void {
   );
   const { operations, problem } = scanFastCommits(journal, nextTid);
   if (problem !== undefined) fs.report(problem);
-  if (operations.length > 0) {
-    log.warn(
-      `${name}: ${operations.length} fast-committed changes are not shown: ` +
-        `have the kernel or e2fsck replay its journal to see them`,
-    );
+  return operations;
+}
+
+/** With fast commits that make no sense, all is as without them. */
+function withFastCommits(fs: FileSystem, operations: readonly FastCommitOperation[]): FileSystem {
+  const { log, device: { name } } = fs;
+  try {
+    const changed = fs.reopenedOn(new OverlayDevice(fs.device, fs.blockSize));
+    replayFastCommits(changed, operations);
+    log.info(`${name}: replayed ${operations.length} records of fast commits in memory`);
+    return changed;
+  } catch (error) {
+    if (!(error instanceof FsError)) throw error;
+    fs.report(error);
+    log.warn(`${name}: ${operations.length} records of fast commits are not shown`);
+    return fs;
   }
 }
 
@@ -106,13 +130,48 @@ function openJournalDevice(
 }
 
 /**
- * Replays a log onto the device, and empties it. Whoever has read anything from the device before
- * begins anew. Throws FsError, with nothing written, where the log is damaged or has fast commits.
+ * Replays a log, and the fast commits behind it, onto the device, and empties it. Whoever has read
+ * anything from the device before begins anew. Throws FsError, with nothing written, where the log
+ * or a fast commit is damaged.
  */
-export function recoverOnDevice(fs: FileSystem, journal: Journal<WritableJournalBlocks>): void {
-  const target = deviceTarget(fs.device, fs.blockSize);
+export function recoverOnDevice(
+  fs: FileSystem,
+  journal: Journal<WritableJournalBlocks>,
+  now: () => CommitTime,
+): void {
+  const { device, log } = fs;
+  const changes = tryOut(fs, journal);
+  const keep = keepErrorFields(fs);
+  const { transactions, blocks, nextTid } = recover(journal, deviceTarget(device, fs.blockSize));
+  keep();
+  device.flush();
+  if (changes.length === 0) emptyLog(journal, nextTid);
+  else {
+    commitAlone(journal, device, changes, { tid: nextTid, time: now() });
+    writeBlocks(device, changes);
+    keep();
+    device.flush();
+    emptyLog(journal, nextTid + 1);
+  }
+  log.info(
+    `${device.name}: replayed ${transactions} transactions (${blocks} blocks) of its journal` +
+      (changes.length === 0 ? "" : `, and fast commits (${changes.length} blocks)`),
+  );
+}
+
+/** Replays all of it in memory, for a trial. Returns the blocks that fast commits change. */
+function tryOut(fs: FileSystem, journal: Journal): readonly Block[] {
   try {
-    requireReplayable(journal, recover(journal, { ...target, write() {} }));
+    const target = deviceTarget(fs.device, fs.blockSize);
+    const result = recover(journal, { ...target, write() {} });
+    const operations = requireWhole(journal, result);
+    if (operations.length === 0) return [];
+    const replayed = new OverlayDevice(fs.device, fs.blockSize);
+    recover(journal, deviceTarget(replayed, fs.blockSize));
+    const changed = new OverlayDevice(replayed, fs.blockSize);
+    replayFastCommits(fs.reopenedOn(changed), operations);
+    requireRoom(journal, changed.written.size);
+    return [...changed.written].map(([number, bytes]) => new Block(number, bytes));
   } catch (error) {
     if (!(error instanceof FsError)) throw error;
     throw new FsError(
@@ -120,29 +179,17 @@ export function recoverOnDevice(fs: FileSystem, journal: Journal<WritableJournal
       `cannot replay the journal: ${error.message}; -o ro mounts without writing, e2fsck may mend it`,
     );
   }
-  const keep = keepErrorFields(fs);
-  const { transactions, blocks, nextTid } = recover(journal, target);
-  keep();
-  fs.device.flush();
-  emptyLog(journal, nextTid);
-  fs.log.info(
-    `${fs.device.name}: replayed ${transactions} transactions (${blocks} blocks) of its journal`,
-  );
 }
 
-function requireReplayable(
+/** The fast commits behind a log. Throws what is wrong with either of them. */
+function requireWhole(
   journal: Journal,
-  { problems, nextTid }: ReturnType<typeof recover>,
-): void {
+  { problems, nextTid }: RecoveryResult,
+): readonly FastCommitOperation[] {
   if (problems.length > 0) throw problems[0];
   const { operations, problem } = scanFastCommits(journal, nextTid);
   if (problem !== undefined) throw problem;
-  if (operations.length > 0) {
-    throw fail(
-      "EROFS",
-      `it has ${operations.length} fast-committed changes, which are left to the kernel to replay`,
-    );
-  }
+  return operations;
 }
 
 /**

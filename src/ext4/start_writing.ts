@@ -65,7 +65,11 @@ export function claimForWriting(
  * Step 2. True when something was replayed: what was read of the device before is old then, and is
  * to be read anew.
  */
-export function recoverForWriting(fs: FileSystem, external: Device | undefined): boolean {
+export function recoverForWriting(
+  fs: FileSystem,
+  external: Device | undefined,
+  now: WriteOptions["now"],
+): boolean {
   const { features } = fs.superblock;
   if (!features.has("has_journal")) {
     if (!features.has("needs_recovery")) return false;
@@ -73,7 +77,7 @@ export function recoverForWriting(fs: FileSystem, external: Device | undefined):
   }
   const journal = openWritableJournal(fs, external);
   if (!journal.needsRecovery) return false;
-  if (features.has("needs_recovery")) recoverOnDevice(fs, journal);
+  if (features.has("needs_recovery")) recoverOnDevice(fs, journal, now);
   else discardLog(fs, journal);
   return true;
 }
