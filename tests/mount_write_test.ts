@@ -335,8 +335,8 @@ Deno.test("ENOSPC: told by write, fsync and close, and the file system is whole"
   await using bench = await Bench.open();
   await bench.mount();
   // Without an end of its own: it has to be told.
-  const { stderr } = await run("dd", [
-    ...["if=/dev/zero", `of=${bench.path("large")}`, "bs=1M", "count=64", "conv=fsync"],
+  const { stderr } = await run("timeout", [
+    ...["60", "dd", "if=/dev/zero", `of=${bench.path("large")}`, "bs=1M", "conv=fsync"],
   ], { codes: [1] });
   assert.match(stderr, /error writing .*No space left on device/);
   Deno.removeSync(bench.path("large"));
