@@ -13,7 +13,6 @@ import type { FileSystem } from "../ext4/filesystem.ts";
 import type { Inode } from "../ext4/inode.ts";
 import { entryInode, namedInode } from "../ext4/lookup.ts";
 import { mapBlocks } from "../ext4/map.ts";
-import { permits } from "../ext4/permission.ts";
 import { usage } from "../ext4/statfs.ts";
 import { readSymlink } from "../ext4/symlink.ts";
 import { getXattr, listXattrNames } from "../ext4/xattr.ts";
@@ -50,8 +49,6 @@ export interface ServerOptions extends XattrOptions {
   readonly minixdf: boolean;
   /** Everybody may do everything: the one who mounts is shown as root. */
   readonly fakeroot: boolean;
-  /** The kernel checks permissions (default_permissions), so that the server need not. */
-  readonly kernelChecksPermissions: boolean;
   readonly accessTimes: AccessTimeRule;
   /** Times of access of directories as well. */
   readonly directoryAccessTimes: boolean;
@@ -91,8 +88,7 @@ export class Ext4Server implements Handlers {
     this.#readAhead = new ReadAhead(fs);
     const { accessTimes, directoryAccessTimes } = options;
     this.#accessTimes = new AccessTimes(fs, accessTimes, directoryAccessTimes);
-    const checks = !options.kernelChecksPermissions && !options.fakeroot;
-    this.#opensFreely = !checks && !fs.superblock.features.has("encrypt");
+    this.#opensFreely = !fs.superblock.features.has("encrypt");
     this.changes = upkeep && new Ext4Changes(fs, this.#nodes, options, upkeep);
     this.iomap = options.iomap ? this.#makeIomap(upkeep) : undefined;
   }
@@ -126,11 +122,10 @@ export class Ext4Server implements Handlers {
     return this.#upkeep?.refusal;
   }
 
-  lookup(parent: number, name: Uint8Array, caller: Caller): Entry | undefined {
+  lookup(parent: number, name: Uint8Array): Entry | undefined {
     const dir = this.#nodes.inode(parent);
     // So the kernel finds the inode of a file handle again, of whatever type it is.
     if (isDot(name)) return this.#nodes.entry(undefined, dir);
-    this.#require(dir, X_OK, caller);
     this.#listings.lookedUp(parent);
     const inode = namedInode(this.#fs, dir, name);
     if (inode !== undefined) return this.#nodes.entry(dir, inode);
@@ -154,8 +149,9 @@ export class Ext4Server implements Handlers {
     return this.#nodes.attributes(this.#nodes.inode(nodeId));
   }
 
-  access(nodeId: number, mask: number, caller: Caller): void {
-    this.#require(this.#nodes.inode(nodeId), mask, caller);
+  /** Asked of a mount with fakeroot, where everybody may do everything: else the kernel knows. */
+  access(nodeId: number): void {
+    this.#nodes.inode(nodeId);
   }
 
   readlink(nodeId: number): Uint8Array {
@@ -165,12 +161,11 @@ export class Ext4Server implements Handlers {
     return target;
   }
 
-  open(nodeId: number, flags: number, caller: Caller): OpenReply | undefined {
+  open(nodeId: number): OpenReply | undefined {
     if (this.#opensFreely && this.#publisher === undefined) return undefined;
     const inode = this.#nodes.inode(nodeId);
     this.#publisher?.wanted(inode);
     if (this.#opensFreely) return { handle: 0, keepCache: true };
-    this.#require(inode, ACCESS_OF_OPEN[flags & O_ACCMODE], caller);
     if (inode.isEncrypted) throw fail("ENOKEY", "The file is encrypted", { ino: inode.ino });
     return { handle: 0, keepCache: true };
   }
@@ -185,9 +180,9 @@ export class Ext4Server implements Handlers {
 
   release(): void {}
 
-  opendir(nodeId: number, caller: Caller): OpenReply | undefined {
+  opendir(nodeId: number): OpenReply | undefined {
     if (this.#opensFreely) return undefined;
-    this.#require(this.#nodes.inode(nodeId), R_OK, caller);
+    this.#nodes.inode(nodeId);
     return { handle: 0, keepCache: true, cacheReaddir: true };
   }
 
@@ -317,21 +312,7 @@ export class Ext4Server implements Handlers {
       return undefined;
     }
   }
-
-  #require(inode: Inode, mask: number, caller: Caller): void {
-    if (this.#options.kernelChecksPermissions || this.#options.fakeroot) return;
-    if (!permits(this.#fs, inode, mask, caller, this.#options.acl)) {
-      throw fail("EACCES", "Permission denied", { ino: inode.ino });
-    }
-  }
 }
-
-const X_OK = 1;
-const W_OK = 2;
-const R_OK = 4;
-const O_ACCMODE = 3;
-/** O_RDONLY, O_WRONLY, O_RDWR, and 3, which asks for both as well. */
-const ACCESS_OF_OPEN = [R_OK, W_OK, R_OK | W_OK, R_OK | W_OK];
 
 function isDot(name: Uint8Array): boolean {
   return name.length === 1 && name[0] === 0x2e;

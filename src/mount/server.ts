@@ -131,7 +131,6 @@ function serverOptions(settings: MountSettings) {
     acl: settings.acl,
     userXattr: settings.userXattr,
     fakeroot: settings.fakeroot,
-    kernelChecksPermissions: kernelChecksPermissions(settings),
     accessTimes: settings.accessTimes,
     directoryAccessTimes: settings.directoryAccessTimes,
     groupOfDirectory: settings.groupOfDirectory,
