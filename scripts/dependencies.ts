@@ -52,6 +52,8 @@ export const FOR_TESTING: readonly Dependency[] = [
   { debianPackage: "pkg-config", why: "C programs of the tests", isThere: program("pkg-config") },
   { debianPackage: "attr", why: "setfattr", isThere: program("setfattr") },
   { debianPackage: "acl", why: "setfacl", isThere: program("setfacl") },
+  { debianPackage: "xfsprogs", why: "another file system", isThere: program("mkfs.xfs") },
+  { debianPackage: "btrfs-progs", why: "another file system", isThere: program("mkfs.btrfs") },
   { debianPackage: "fdisk", why: "sfdisk", isThere: program("sfdisk") },
   { debianPackage: "busybox-static", why: "the chroot test", isThere: program("busybox") },
   { debianPackage: "strace", why: "looks for network traffic", isThere: program("strace") },

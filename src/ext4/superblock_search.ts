@@ -3,6 +3,7 @@
 import type { Device } from "../block/device.ts";
 import { EXT4_SUPER_MAGIC, Ext4SuperBlock, SUPERBLOCK_OFFSET } from "../disk/superblock.ts";
 import { fail, FsError } from "../sys/fs_error.ts";
+import { foreignContent } from "./foreign.ts";
 import type { Log } from "../sys/log.ts";
 import { Superblock } from "./superblock.ts";
 
@@ -15,8 +16,9 @@ export interface FoundSuperblock {
 }
 
 /**
- * The superblock in block `wanted` (as e2fsck -b counts; else in KiB), else the primary one, else, with a warning, the first backup
- * that makes sense. Throws what is wrong with the primary one when there is none.
+ * The superblock in block `wanted` (as e2fsck -b counts; else in KiB), else the primary one, else,
+ * with a warning, the first backup that makes sense. Throws what is wrong with the primary one when
+ * there is none, and EINVAL where something else than ext4 has taken its place.
  */
 export function findSuperblock(
   device: Device,
@@ -28,6 +30,10 @@ export function findSuperblock(
     return { superblock: Superblock.read(device), block: undefined };
   } catch (error) {
     if (!(error instanceof FsError)) throw error;
+    const foreign = hasMagic(device) ? undefined : foreignContent(device);
+    if (foreign !== undefined) {
+      throw fail("EINVAL", `not an ext2, ext3 or ext4 file system, but ${foreign}`);
+    }
     const backup = firstBackup(device);
     if (backup === undefined) throw error;
     log.warn(
@@ -36,6 +42,18 @@ export function findSuperblock(
     );
     return backup;
   }
+}
+
+/** False where something else was written over the place of the primary superblock. */
+function hasMagic(device: Device): boolean {
+  const magic = new Uint8Array(2);
+  try {
+    device.read(magic, SUPERBLOCK_OFFSET + Ext4SuperBlock.s_magic.offset);
+  } catch (error) {
+    if (error instanceof FsError) return false;
+    throw error;
+  }
+  return magic[0] + magic[1] * 256 === EXT4_SUPER_MAGIC;
 }
 
 function requestedBackup(device: Device, block: number): FoundSuperblock {

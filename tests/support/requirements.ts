@@ -17,6 +17,7 @@ export type Requirement =
   | "strace"
   | "images"
   | "sfdisk"
+  | "xfs and btrfs"
   | "acl"
   | "python3"
   | "clang"
@@ -37,6 +38,10 @@ const PIECES: Record<Requirement, { readonly words: string; readonly found: () =
   busybox: { words: "busybox-static", found: () => exists("/bin/busybox") },
   strace: { words: "strace", found: () => inPath("strace") },
   sfdisk: { words: "sfdisk", found: () => inPath("sfdisk") },
+  "xfs and btrfs": {
+    words: "mkfs.xfs and mkfs.btrfs",
+    found: () => inPath("mkfs.xfs") && inPath("mkfs.btrfs"),
+  },
   acl: { words: "setfacl and getfattr", found: () => inPath("setfacl") && inPath("getfattr") },
   clang: { words: "clang", found: () => inPath("clang") },
   make: { words: "make and gcc-12", found: () => inPath("make") && inPath("gcc-12") },
