@@ -4,6 +4,7 @@
  */
 
 import assert from "node:assert/strict";
+import { iomapObstacle } from "../src/mount/iomap.ts";
 import { Errno } from "../src/sys/errno.ts";
 import { type Answer, DEVICE_COOKIE, FakeKernel, packed } from "./support/fake_kernel.ts";
 import { attachLoop, mountKernel } from "./support/mount.ts";
@@ -285,6 +286,52 @@ Deno.test("BEGIN: reads and reports get the whole run, and change nothing", asyn
     }
     assert.equal(kernel.fs.writing.transactions.isDirty, false);
     kernel.unmount();
+  });
+});
+
+Deno.test("BEGIN: places are those of the whole device, wherever the file system begins", async () => {
+  if (!requires("root", "loop", "e2fsprogs")) return;
+  using folder = new TempDir();
+  const content = folder.mkdir("content");
+  Deno.writeFileSync(`${content}/big`, pattern(100_000, 1));
+  const [image, disk] = [folder.join("image"), folder.join("disk")];
+  await run("mke2fs", ["-q", "-t", "ext4", "-b", "4096", "-d", content, image, "32M"]);
+  const offset = 1 << 20;
+  Deno.writeFileSync(disk, join(new Uint8Array(offset), Deno.readFileSync(image)));
+  await using loop = await attachLoop(disk);
+  using kernel = started(loop.path, { offset });
+  const { nodeId } = lookup(kernel, "big");
+  const { addr = 0 } = begin(kernel, nodeId, 0, 1);
+  using device = Deno.openSync(loop.path);
+  device.seekSync(addr, Deno.SeekMode.Start);
+  const bytes = new Uint8Array(BLOCK);
+  device.readSync(bytes);
+  assert.deepEqual(bytes, pattern(BLOCK, 1));
+  write(kernel, loop.path, create(kernel, "new"), 0, pattern(50_000, 2));
+  kernel.unmount();
+  await run("e2fsck", ["-fn", `${loop.path}?offset=${offset}`]);
+});
+
+Deno.test("iomap wants a block device, its own blocks, and extents", async () => {
+  await withDisk(async ({ loop, image, folder }) => {
+    const obstacle = (path: string, options = {}) => {
+      using kernel = new FakeKernel(path, { readOnly: true, iomap: false, ...options });
+      return iomapObstacle(kernel.fs);
+    };
+    assert.equal(obstacle(loop), undefined);
+    assert.match(obstacle(image) ?? "", /a block device: losetup/);
+    for (
+      const [options, words] of [["-b 1024", /blocks of 4096/], [
+        "-O ^extent,^64bit",
+        /extents/,
+      ]] as const
+    ) {
+      const other = folder.join(options);
+      const style = ["-q", "-t", "ext4", "-b", "4096", ...options.split(" ")];
+      await run("mke2fs", [...style, other, "32M"]);
+      await using device = await attachLoop(other);
+      assert.match(obstacle(device.path) ?? "", words);
+    }
   });
 });
 

@@ -1,7 +1,7 @@
 /** The loop that answers requests, on a source of requests that a test makes up. */
 
 import assert from "node:assert/strict";
-import { type RequestSource, serve, Spin, type Timer } from "../src/mount/loop.ts";
+import { type RequestSource, serve, Spin, type Timer, together } from "../src/mount/loop.ts";
 import { close, makePipe } from "../src/sys/libc.ts";
 
 /** A clock that a test turns. */
@@ -145,4 +145,21 @@ Deno.test("serve: a timer fires in a stream of requests that never ends", () => 
   };
   assert.throws(() => serve(session, ticker), done);
   assert.ok(session.answered > 0);
+});
+
+Deno.test("together: the time of the earliest, and only who is due is called", () => {
+  const fired: string[] = [];
+  const timer = (name: string, times: readonly (number | undefined)[]): Timer => {
+    let at = 0;
+    return { due: () => times[at], fire: () => (fired.push(name), void at++) };
+  };
+  assert.equal(together([]), undefined);
+  const one = timer("one", [0, 7, undefined]);
+  assert.equal(together([one]), one);
+  const both = together([one, timer("two", [5, 0])]);
+  assert.equal(both?.due(), 0);
+  both?.fire();
+  assert.deepEqual(fired, ["one"]);
+  assert.equal(both?.due(), 5);
+  assert.equal(together([timer("x", [undefined]), timer("y", [undefined])])?.due(), undefined);
 });

@@ -35,8 +35,8 @@ export interface Answer {
 
 export interface FakeKernelOptions extends Partial<ServerOptions> {
   readonly readOnly?: boolean;
-  /** flags2 that the kernel offers; bit 11 is iomap. */
-  readonly flags2?: number;
+  /** Byte at which the file system begins. */
+  readonly offset?: number;
 }
 
 /** A file system on a device, served to this kernel in the same process. */
@@ -61,7 +61,7 @@ export class FakeKernel implements Disposable {
     };
     const { readOnly = false } = options;
     const access = { wantsWriting: !readOnly, claimedByKernel: false };
-    const device = openMountImage(path, {}, access, log);
+    const device = openMountImage(path, { offset: options.offset }, access, log);
     let seconds = 1_000_000;
     this.fs = FileSystem.open(device, {
       log,

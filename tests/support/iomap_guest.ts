@@ -157,8 +157,12 @@ echo "exit $code"
 `;
 }
 
+/** What Deno may say when the machine is slow, which has nothing to do with fuse4fs. */
+const OF_DENO = /^Failed to open cache file .*\n/gm;
+
 /** Sections by their names. */
-export function sections(text: string): Map<string, string> {
+export function sections(output: string): Map<string, string> {
+  const text = output.replace(OF_DENO, "");
   const found = new Map<string, string>();
   for (const part of text.split(/^== /m).slice(1)) {
     const end = part.indexOf("\n");
