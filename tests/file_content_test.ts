@@ -1,11 +1,13 @@
 /**
  * Writing, cutting, fallocate and copying, in random order, against bytes in memory; what is on the
- * disk afterwards, against e2fsck and debugfs.
+ * disk afterwards, against e2fsck, debugfs, and the
+ * kernel.
  */
 
 import assert from "node:assert/strict";
 import { complaintsAfter, makeLayout, openForWriting } from "./support/allocation.ts";
 import { ContentTrial, equal, FileModel } from "./support/file_model.ts";
+import { mountKernel } from "./support/mount.ts";
 import { Random } from "./support/random.ts";
 import { requires } from "./support/requirements.ts";
 import { run, TempDir } from "./support/run.ts";
@@ -52,6 +54,12 @@ for (const name of NAMES) {
         const copy = folder.join(file);
         await run("debugfs", ["-R", `dump /${file} ${copy}`, image]);
         assert(equal(Deno.readFileSync(copy), content), `${file}, read by debugfs`);
+      }
+      if (name.endsWith("64k") || !requires("root", "loop")) return;
+      const dir = folder.mkdir("mnt");
+      await using _mount = await mountKernel(image, dir, "ro");
+      for (const { name: file, content } of files) {
+        assert(equal(Deno.readFileSync(`${dir}/${file}`), content), `${file}, read by the kernel`);
       }
     });
   }

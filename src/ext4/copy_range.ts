@@ -66,12 +66,12 @@ function commonHole(
   return toPosition >= to.size ? source : Math.min(source, holeAt(fs, to, toPosition, source));
 }
 
-/** How many bytes from a position on lie in a hole. */
+/** How many bytes from a position on lie in a hole, or in blocks that are not written. */
 function holeAt(fs: FileSystem, inode: Inode, position: number, length: number): number {
   const { blockSize } = fs;
   const fileBlock = Math.floor(position / blockSize);
   const into = position - fileBlock * blockSize;
   const { kind, count } = mapBlocks(fs, inode, fileBlock, Math.ceil((into + length) / blockSize));
-  if (kind !== "hole") return 0;
+  if (kind === "mapped" || kind === "inline") return 0;
   return Math.min(length, count * blockSize - into);
 }

@@ -44,6 +44,7 @@ export function setSize(fs: FileSystem, inode: Inode, size: number): void {
  */
 export function freeBlocksBehindSize(fs: FileSystem, inode: Inode): void {
   if (inode.hasInlineData) return;
+  fs.writing.blocks.dropReservation(inode.ino);
   const start = Math.ceil(inode.size / fs.blockSize);
   for (let left = MAX_FILE_BLOCKS; left > start;) {
     left = fs.change((handle) => unmapBlocks(fs, handle, inode, start, left));

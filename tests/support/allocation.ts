@@ -40,6 +40,14 @@ export const LAYOUTS: Readonly<Record<string, { mke2fs: string; megabytes: numbe
   "ext4-no-lazy": { mke2fs: "-t ext4 -b 1024 -E lazy_itable_init=0", megabytes: 40 },
   "ext4-mmp-journal": { mke2fs: "-t ext4 -b 1024 -O mmp -J size=8", megabytes: 40 },
   "ext4-orphan-file": { mke2fs: "-t ext4 -b 1024 -O orphan_file", megabytes: 40 },
+  "ext4-bigalloc-plain": {
+    mke2fs: "-t ext4 -b 1024 -O bigalloc,^metadata_csum -C 4096 -J size=4",
+    megabytes: 40,
+  },
+  "ext4-inline-plain": {
+    mke2fs: "-t ext4 -b 1024 -O inline_data,^metadata_csum",
+    megabytes: 20,
+  },
   "ext4-inline": { mke2fs: "-t ext4 -b 1024 -O inline_data", megabytes: 40 },
   "ext4-project": { mke2fs: "-t ext4 -b 1024 -I 256 -O project,quota", megabytes: 40 },
 };
