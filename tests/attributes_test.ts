@@ -210,13 +210,13 @@ Deno.test("dropPrivileges takes capabilities away, and set-ID bits from those wh
   const inode = fileNamed(fs, "file");
   setAttributes(fs, inode, { mode: 0o6755 }, ROOT);
   setXattr(fs, inode, bytes(CAPABILITY), CAP_NET_RAW, 0);
-  assert.equal(dropPrivileges(fs, inode, false), true);
+  assert.equal(dropPrivileges(fs, inode, undefined), true);
   assert.equal(getXattr(fs, inode, bytes(CAPABILITY)), undefined);
   assert.equal(inode.mode & 0o7777, 0o6755);
-  assert.equal(dropPrivileges(fs, inode, false), false);
-  assert.equal(dropPrivileges(fs, inode, true), true);
+  assert.equal(dropPrivileges(fs, inode, undefined), false);
+  assert.equal(dropPrivileges(fs, inode, inode), true);
   assert.equal(inode.mode & 0o7777, 0o755);
-  assert.equal(dropPrivileges(fs, inode, true), false);
+  assert.equal(dropPrivileges(fs, inode, inode), false);
   assert.equal(await complaintsAfter(fs, image), "");
 });
 

@@ -62,12 +62,17 @@ export function setAttributes(
 }
 
 /**
- * Takes away what a file does not keep when its content changes: capabilities and, if the writer
- * may not keep them, set-user-ID and set-group-ID bits. True when there was something.
+ * Takes away what a file does not keep when its content changes: capabilities, and set-user-ID and
+ * set-group-ID bits. True when there was something.
+ * @param writer undefined for one who leaves set-ID bits in place
  */
-export function dropPrivileges(fs: FileSystem, inode: Inode, setIds: boolean): boolean {
+export function dropPrivileges(
+  fs: FileSystem,
+  inode: Inode,
+  writer: Caller | undefined,
+): boolean {
   if (inode.isDirectory) return false;
-  const mode = setIds ? inode.mode & ~setIdBits(inode) : inode.mode;
+  const mode = writer === undefined ? inode.mode : inode.mode & ~lostBits(inode, writer);
   const hasCapability = hasDiskXattr(fs, inode, EXT4_XATTR_INDEX_SECURITY, CAPABILITY);
   if (mode === inode.mode && !hasCapability) return false;
   fs.change((handle) => {
@@ -107,15 +112,18 @@ function modeAfterChown(
   caller: Caller,
 ): number | undefined {
   if (!isChown(change) || inode.isDirectory) return undefined;
-  // Without execute permission of the group, the bit is for those only who could not set it.
-  const mayKeepGroup = caller.uid === 0 || caller.gid === inode.gid;
-  const kills = setIdBits(inode) | (mayKeepGroup ? 0 : S_ISGID);
-  return (inode.mode & kills) === 0 ? undefined : inode.mode & ~kills;
+  const lost = lostBits(inode, caller);
+  return (inode.mode & lost) === 0 ? undefined : inode.mode & ~lost;
 }
 
-/** A set-group-ID bit without execute permission of the group stood for mandatory locks. */
-function setIdBits({ mode }: Inode): number {
-  return S_ISUID | ((mode & S_IXGRP) !== 0 ? S_ISGID : 0);
+/**
+ * A set-group-ID bit without execute permission of the group stood for mandatory locks. It is lost
+ * to those only who could not set it.
+ */
+function lostBits({ mode, gid }: Inode, caller: Caller): number {
+  const isOdd = (mode & S_IXGRP) === 0;
+  const keepsGroup = isOdd && (caller.uid === 0 || caller.gid === gid);
+  return S_ISUID | (keepsGroup ? 0 : S_ISGID);
 }
 
 function dropCapability(fs: FileSystem, handle: Handle, inode: Inode): void {

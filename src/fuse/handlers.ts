@@ -207,6 +207,8 @@ export interface ChangeHandlers {
 
 export interface Handlers {
   readonly timeouts: Timeouts;
+  /** Nanoseconds between two times that can be told apart; 1 when left out. */
+  readonly timeGranularity?: number;
   /** Absent: the file system is read-only (EROFS). */
   readonly changes?: ChangeHandlers;
   /** Present: a kernel that offers iomap gets it. */

@@ -98,8 +98,16 @@ export function negotiate(request: Request, { posixAcl, writing, iomap }: Wishes
   };
 }
 
-/** Fills in the answer to INIT. */
-export function putInitAnswer(view: DataView, request: Request, connection: Connection): void {
+/**
+ * Fills in the answer to INIT.
+ * @param timeGranularity nanoseconds between two times that can be told apart
+ */
+export function putInitAnswer(
+  view: DataView,
+  request: Request,
+  connection: Connection,
+  timeGranularity: number,
+): void {
   const { FuseInitOut: Out } = wire;
   const readahead = request.argument(wire.FuseInitIn.max_readahead);
   Out.major.set(view, 0, connection.protocolMajor);
@@ -110,7 +118,7 @@ export function putInitAnswer(view: DataView, request: Request, connection: Conn
   Out.max_background.set(view, 0, 0);
   Out.congestion_threshold.set(view, 0, 0);
   Out.max_write.set(view, 0, MAX_TRANSFER);
-  Out.time_gran.set(view, 0, 1);
+  Out.time_gran.set(view, 0, timeGranularity);
   Out.max_pages.set(view, 0, MAX_TRANSFER / PAGE_SIZE);
   Out.map_alignment.set(view, 0, 0);
   Out.flags2.set(view, 0, connection.flags2);

@@ -173,10 +173,10 @@ export const READING_OPERATIONS: readonly Operation[] = [
       const input = request.data(In.byteLength, request.argument(In.in_size));
       const outputSize = request.argument(In.out_size);
       const command = request.argument(In.cmd);
-      reply.ioctl(
-        request,
-        handlers.ioctl(request.nodeId, command, input, outputSize, request),
-      );
+      const output = handlers.ioctl(request.nodeId, command, input, outputSize, request);
+      // The kernel does not expect that it changed the file.
+      if (onlySets(command)) reply.invalidateAttributes(request.nodeId);
+      reply.ioctl(request, output);
     },
   },
   {
@@ -245,6 +245,14 @@ export const READING_OPERATIONS: readonly Operation[] = [
     },
   },
 ];
+
+const IOC_WRITE = 1 << 30;
+const IOC_READ = 1 << 31;
+
+/** By its number, a command takes an argument and returns none. */
+function onlySets(command: number): boolean {
+  return (command & (IOC_WRITE | IOC_READ)) === IOC_WRITE;
+}
 
 /** A value or list goes out when there is room for it; no room at all asks for its size. */
 function replySized(request: Request, reply: Replies, content: Uint8Array): void {

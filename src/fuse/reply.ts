@@ -114,8 +114,8 @@ export class Replies {
     this.#send(request, FuseOpenOut.byteLength);
   }
 
-  init(request: Request, connection: Connection): void {
-    putInitAnswer(this.#view, request, connection);
+  init(request: Request, connection: Connection, timeGranularity: number): void {
+    putInitAnswer(this.#view, request, connection, timeGranularity);
     this.#send(request, FuseInitOut.byteLength);
   }
 

@@ -226,7 +226,7 @@ export class Session implements Disposable {
     this.#context.canSkipOpen = connection.canSkipOpen;
     this.#context.canSkipOpendir = connection.canSkipOpendir;
     this.#context.hasLongSetxattr = connection.hasLongSetxattr;
-    reply.init(request, connection);
+    reply.init(request, connection, handlers.timeGranularity ?? 1);
   }
 
   /** A file that was open when it was handed over stays good: that is not the mount's concern. */

@@ -24,6 +24,7 @@ import { rename } from "../ext4/rename.ts";
 import { removeXattr, setXattr } from "../ext4/set_xattr.ts";
 import { setSize } from "../ext4/truncate.ts";
 import { writeFile } from "../ext4/write.ts";
+import { getXattr } from "../ext4/xattr.ts";
 import type {
   AttributeChange,
   Attributes,
@@ -36,13 +37,14 @@ import type {
   WriteManner,
 } from "../fuse/handlers.ts";
 import { fail, FsError } from "../sys/fs_error.ts";
-import { S_IFMT, S_IFREG, splitDevice } from "../sys/stat.ts";
+import { S_IFMT, S_IFREG, S_ISGID, S_IXGRP, splitDevice } from "../sys/stat.ts";
+import { supplementaryGroups } from "./caller_groups.ts";
 import { changeByIoctl } from "./changing_ioctls.ts";
 import { LateErrors } from "./late_errors.ts";
 import { LookupCounts } from "./lookup_counts.ts";
 import type { Nodes } from "./nodes.ts";
 import type { Upkeep } from "./upkeep.ts";
-import { isOffered, type XattrOptions } from "./xattr_names.ts";
+import { isAcl, isOffered, type XattrOptions } from "./xattr_names.ts";
 
 const PERMISSIONS = 0o7777;
 
@@ -93,17 +95,20 @@ export class Ext4Changes implements ChangeHandlers {
     const inode = this.#nodes.inode(nodeId);
     this.#spaceFor(caller);
     const { uid, gid, size, ctime, killSetIds } = change;
-    const isChown = uid !== undefined || gid !== undefined;
     if (size !== undefined) setSize(this.#fs, inode, size);
-    if (size !== undefined || (killSetIds && !isChown)) {
-      dropPrivileges(this.#fs, inode, killSetIds);
-    }
     const mode = change.mode === undefined ? undefined : change.mode & PERMISSIONS;
     const atime = this.#time(change.atime);
     const mtime = this.#time(change.mtime);
-    if ([mode, uid, gid, atime, mtime, ctime].some((value) => value !== undefined)) {
+    const isChown = uid !== undefined || gid !== undefined;
+    const isEmpty = [mode, uid, gid, atime, mtime, ctime].every((value) => value === undefined);
+    // A chown sees to it itself; a request for nothing is about nothing else.
+    if (size !== undefined || isEmpty || (killSetIds && !isChown)) {
+      dropPrivileges(this.#fs, inode, killSetIds ? asMember(inode, caller) : undefined);
+    }
+    if (!isEmpty) {
       const isTouch = isOfAccess(change);
-      setAttributes(this.#fs, inode, { mode, uid, gid, atime, mtime, ctime, isTouch }, caller);
+      const who = isChown ? asMember(inode, caller) : caller;
+      setAttributes(this.#fs, inode, { mode, uid, gid, atime, mtime, ctime, isTouch }, who);
     }
     this.#syncFile(inode);
     return this.#nodes.attributes(inode);
@@ -243,6 +248,8 @@ export class Ext4Changes implements ChangeHandlers {
   removexattr(nodeId: number, name: Uint8Array): void {
     this.#requireOffered(name);
     const inode = this.#nodes.inode(nodeId);
+    // For the kernel, no list at all is a list that can be set, as often as one likes.
+    if (isAcl(name) && getXattr(this.#fs, inode, name) === undefined) return;
     removeXattr(this.#fs, inode, name);
     this.#syncFile(inode);
   }
@@ -274,7 +281,8 @@ export class Ext4Changes implements ChangeHandlers {
   ): boolean {
     // Whoever wrote into the cache is not known by now; most likely it was the owner.
     this.#spaceFor(isFromCache ? inode : caller);
-    const hasLost = dropPrivileges(this.#fs, inode, killSetIds);
+    const writer = killSetIds ? asMember(inode, caller) : undefined;
+    const hasLost = dropPrivileges(this.#fs, inode, writer);
     for (let done = 0; done < bytes.length;) {
       done += writeFile(this.#fs, inode, position + done, bytes.subarray(done));
     }
@@ -337,6 +345,17 @@ export class Ext4Changes implements ChangeHandlers {
 }
 
 const ROOT = { uid: 0, gid: 0, pid: 0 };
+
+/**
+ * The caller in the file's group, if he is in it: only where that matters, which is for a
+ * set-group-ID bit that nobody executes.
+ */
+function asMember(inode: Inode, caller: Caller): Caller {
+  const hasOddBit = (inode.mode & (S_ISGID | S_IXGRP)) === S_ISGID;
+  if (!hasOddBit || inode.isDirectory || caller.uid === 0) return caller;
+  if (!supplementaryGroups(caller.pid).includes(inode.gid)) return caller;
+  return { uid: caller.uid, gid: inode.gid, pid: caller.pid };
+}
 
 function asRegular(node: NewNode): NewNode {
   return { ...node, mode: S_IFREG | (node.mode & ~S_IFMT) };

@@ -118,6 +118,10 @@ export class Ext4Server implements Handlers {
     return publisher;
   }
 
+  get timeGranularity(): number {
+    return this.#nodes.timeGranularity;
+  }
+
   get refusal(): FsError | undefined {
     return this.#upkeep?.refusal;
   }

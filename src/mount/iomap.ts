@@ -132,7 +132,7 @@ export class Iomap implements IomapHandlers {
       maxLinks: MAX_LINKS,
       timeMin: -(2 ** 31),
       timeMax: isOld ? 2 ** 31 - 1 : 2 ** 34 - 2 ** 31 - 1,
-      timeGranularity: isOld ? 1e9 : 1,
+      timeGranularity: this.#options.nodes.timeGranularity,
       maxBytes: (MAX_FILE_BLOCKS - 1) * blockSize,
     };
   }

@@ -4,7 +4,7 @@
  * open_by_handle_at(2), stays good as long as its inode exists.
  */
 
-import { EXT4_CASEFOLD_FL, EXT4_ROOT_INO } from "../disk/inode.ts";
+import { EXT4_CASEFOLD_FL, EXT4_GOOD_OLD_INODE_SIZE, EXT4_ROOT_INO } from "../disk/inode.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
 import type { Inode } from "../ext4/inode.ts";
 import { readSymlink } from "../ext4/symlink.ts";
@@ -20,6 +20,11 @@ export class Nodes {
 
   constructor(fs: FileSystem) {
     this.#fs = fs;
+  }
+
+  /** Nanoseconds between two times that can be told apart: short records of inodes have seconds. */
+  get timeGranularity(): number {
+    return this.#fs.superblock.inodeSize <= EXT4_GOOD_OLD_INODE_SIZE ? 1e9 : 1;
   }
 
   /** Throws ESTALE for a node that does not exist any more. */
