@@ -54,7 +54,16 @@ function testFiles(): string[] {
   return [...files.filter(isLong), ...files.filter((file) => !isLong(file))];
 }
 
-const LONG = ["read_matrix", "fuzz", "bad_images", "vm_test", "jbd2"];
+const LONG = [
+  "read_matrix",
+  "fuzz",
+  "bad_images",
+  "vm_test",
+  "jbd2",
+  "random_operations",
+  "posix_test",
+  "fsx",
+];
 
 async function runFile(file: string): Promise<Counts> {
   const started = performance.now();
