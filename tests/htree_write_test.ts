@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { EXT4_INDEX_FL } from "../src/disk/inode.ts";
 import { readDirectory } from "../src/ext4/directory.ts";
 import { directoryHash, HashVersion } from "../src/ext4/dirhash.ts";
+import { evict } from "../src/ext4/evict.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
 import type { Inode } from "../src/ext4/inode.ts";
 import { lookup, namedInode } from "../src/ext4/lookup.ts";
@@ -11,7 +12,7 @@ import { link, makeDirectory, makeNode, removeDirectory, unlink } from "../src/e
 import { Errno } from "../src/sys/errno.ts";
 import { FsError } from "../src/sys/fs_error.ts";
 import { S_IFREG } from "../src/sys/stat.ts";
-import { complaintsAfter, openForWriting } from "./support/allocation.ts";
+import { complaintsAfter, complaintsOf, openForWriting } from "./support/allocation.ts";
 import { mountKernel } from "./support/mount.ts";
 import { Random } from "./support/random.ts";
 import { requires } from "./support/requirements.ts";
@@ -192,6 +193,56 @@ Deno.test("addName takes a directory of 200,000 names, which the kernel lists wh
   }
   assert.equal(await complaintsAfter(fs, image), "");
   assert.equal(await countByKernel(image, folder, "large"), count / 2);
+});
+
+Deno.test("the kernel goes on with trees that were written here, and the other way round", async () => {
+  if (!requires("root", "loop", "e2fsprogs")) return;
+  for (const features of ["metadata_csum", "^metadata_csum", "inline_data"]) {
+    using folder = new TempDir();
+    const image = folder.join("image");
+    const options = ["-t", "ext4", "-b", "1024", "-N", "8000", "-O", features];
+    await run("mke2fs", ["-q", "-F", ...options, image, "40M"]);
+    const mnt = folder.mkdir("mnt");
+    const random = new Random(20261004);
+    const there = new Set<string>();
+    /** As many names are added as a third of them are removed. */
+    const change = (count: number, add: (name: string) => void, remove: (name: string) => void) => {
+      for (let index = 0; index < count; index++) {
+        const name = `${random.below(1e6)}`.padEnd(8 + random.below(200), "n");
+        if (!there.has(name)) add(name);
+        there.add(name);
+        if (index % 3 !== 0) continue;
+        const gone = random.pick([...there]);
+        remove(gone);
+        there.delete(gone);
+      }
+    };
+    for (const count of [2, 20, 300, 800]) {
+      {
+        using opened = openForWriting(image);
+        const { fs } = opened;
+        const dir = namedInode(fs, fs.root, bytes("dir")) ?? makeDir(fs, "dir");
+        change(
+          count,
+          (name) => makeNode(fs, dir, bytes(name), FILE),
+          (name) => evict(fs, unlink(fs, dir, bytes(name))),
+        );
+        assert.equal(await complaintsAfter(fs, image), "");
+      }
+      {
+        await using mounted = await mountKernel(image, mnt, "rw");
+        const path = (name: string) => `${mounted.dir}/dir/${name}`;
+        const listed = [...Deno.readDirSync(`${mounted.dir}/dir`)].map(({ name }) => name);
+        assert.deepEqual(listed.sort(), [...there].sort());
+        change(
+          count,
+          (name) => Deno.writeTextFileSync(path(name), ""),
+          (name) => Deno.removeSync(path(name)),
+        );
+      }
+      assert.equal(await complaintsOf(image), "");
+    }
+  }
 });
 
 function hasErrno(errno: number): (error: unknown) => boolean {

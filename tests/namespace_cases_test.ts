@@ -493,6 +493,25 @@ Deno.test("makeSymlink takes targets up to a block less one byte", async () => {
   assert.equal(await complaintsAfter(fs, image), "");
 });
 
+Deno.test("addName changes a block that has left the cache since it was looked through", async () => {
+  if (!requires("e2fsprogs")) return;
+  using folder = new TempDir();
+  using made = await scene(folder, "-t ext4 -b 1024 -O ^dir_index");
+  for (let index = 0; index < 120; index++) {
+    makeNode(made.fs, made.dir, bytes(`${index}`.padEnd(250, "x")), FILE);
+  }
+  unlink(made.fs, made.dir, bytes("0".padEnd(250, "x")));
+  made.fs.stopWriting();
+  // The cache has room for fewer blocks than the directory has.
+  using opened = openForWriting(made.image, {}, { cacheBytes: 0 });
+  const { fs } = opened;
+  const dir = namedInode(fs, fs.root, bytes("dir"))!;
+  makeNode(fs, dir, bytes("new"), FILE);
+  assert.ok(lookup(fs, dir, bytes("new")) !== undefined);
+  evict(fs, unlink(fs, dir, bytes("119".padEnd(250, "x"))));
+  assert.equal(await complaintsAfter(fs, made.image), "");
+});
+
 // ---------------------------------------------------------------- damage
 
 /** A scene whose directory has an index. */

@@ -78,16 +78,20 @@ export function addName(
     dir.setFlag(EXT4_INDEX_FL, false);
   }
   const room = found.room ?? makeRoom(fs, handle, dir, found);
-  modifyChain(fs, handle, dir, room.chain);
-  insertEntry(fs, room, found.name, inode);
+  const chain = modifyChain(fs, handle, dir, room.chain);
+  insertEntry(fs, chain, room.at, found.name, inode);
   directoryChanged(fs, handle, dir);
 }
 
 /** Takes a name away. */
-export function removeName(fs: FileSystem, handle: Handle, dir: Inode, place: EntryPlace): void {
+export function removeName(
+  fs: FileSystem,
+  handle: Handle,
+  dir: Inode,
+  { chain, at, before }: EntryPlace,
+): void {
   requireRemovable(fs, dir);
-  modifyChain(fs, handle, dir, place.chain);
-  removeEntry(fs, place);
+  removeEntry(fs, modifyChain(fs, handle, dir, chain), at, before);
   directoryChanged(fs, handle, dir);
 }
 
@@ -100,8 +104,7 @@ export function replaceName(
   inode: Inode,
 ): void {
   requireRemovable(fs, dir);
-  modifyChain(fs, handle, dir, chain);
-  setTarget(fs, chain, at, inode);
+  setTarget(fs, modifyChain(fs, handle, dir, chain), at, inode);
   directoryChanged(fs, handle, dir);
 }
 
@@ -213,6 +216,7 @@ function roomInOrder(
   let room: EntryRoom | undefined;
   let hole: number | undefined;
   const count = directoryBlocks(fs, dir);
+  if (count === 0) throw corrupt("directory: it has no blocks", { ino: dir.ino });
   for (let fileBlock = 0; fileBlock < count;) {
     const mapping = mapBlocks(fs, dir, fileBlock, count - fileBlock);
     if (mapping.kind === "mapped") {

@@ -15,11 +15,11 @@ import {
   Ext4DirEntryTail as Tail,
 } from "../disk/directory.ts";
 import type { Handle, Seal } from "../jbd2/handle.ts";
-import type { EntryPlace } from "./chain_search.ts";
 import {
   decodeRecordLength,
   encodeRecordLength,
   type EntryChain,
+  leafChain,
   leafClaim,
   leafEnd,
   recordLength,
@@ -34,15 +34,26 @@ export interface EntryRoom {
   readonly at: number;
 }
 
-/** Announces changes to a chain of the directory: to its block, or to the inode that it lies in. */
+/**
+ * Announces changes to a chain of the directory: to its block, or to the inode that it lies in.
+ * Returns the chain to be changed: the block may have left the cache since it was looked through,
+ * and be another copy now.
+ */
 export function modifyChain(
   fs: FileSystem,
   handle: Handle,
   dir: Inode,
   chain: EntryChain,
-): void {
-  if (chain.block === undefined) fs.modifyInode(handle, dir);
-  else handle.modify(fs.cache.read(chain.block), leafSeal(fs, dir));
+): EntryChain {
+  if (chain.block === undefined) {
+    fs.modifyInode(handle, dir);
+    return chain;
+  }
+  const block = fs.cache.read(chain.block);
+  // Verified before it changes: afterwards its checksum says nothing.
+  const current = leafChain(fs, dir, block);
+  handle.modify(block, leafSeal(fs, dir));
+  return current;
 }
 
 /** What fills in the checksum of a leaf, where leaves have one. */
@@ -76,7 +87,8 @@ function initTail(view: DataView, at: number): void {
 /** Writes an entry into an announced chain, where there is enough room for it. */
 export function insertEntry(
   fs: FileSystem,
-  { chain, at }: EntryRoom,
+  chain: EntryChain,
+  at: number,
   name: Uint8Array,
   inode: Inode,
 ): void {
@@ -95,9 +107,13 @@ export function insertEntry(
   setTarget(fs, chain, place, inode);
 }
 
-/** Takes an entry out of an announced chain. Its room goes to the entry before it. */
-export function removeEntry(fs: FileSystem, { chain, at, before }: EntryPlace): void {
-  const { bytes, view } = chain;
+/** Takes an entry out of an announced chain. Its room goes to the entry before it, if there is one. */
+export function removeEntry(
+  fs: FileSystem,
+  { bytes, view }: EntryChain,
+  at: number,
+  before: number,
+): void {
   const length = lengthOf(fs, view, at);
   if (before >= 0) {
     setLength(view, before, lengthOf(fs, view, before) + length);

@@ -2,7 +2,7 @@
 
 import type { Device } from "../../src/block/device.ts";
 import { FileDevice } from "../../src/block/file_device.ts";
-import { FileSystem } from "../../src/ext4/filesystem.ts";
+import { FileSystem, type OpenOptions } from "../../src/ext4/filesystem.ts";
 import type { Inode } from "../../src/ext4/inode.ts";
 import { lookup } from "../../src/ext4/lookup.ts";
 import type { WriteOptions } from "../../src/ext4/writing.ts";
@@ -82,17 +82,26 @@ export interface Opened extends Disposable {
 }
 
 /** Opens an image for writing. Times and generations are the same each time. */
-export function openForWriting(image: string, more: Partial<WriteOptions> = {}): Opened {
-  return openDeviceForWriting(FileDevice.open(image, { readOnly: false }), more);
+export function openForWriting(
+  image: string,
+  more: Partial<WriteOptions> = {},
+  options: Partial<OpenOptions> = {},
+): Opened {
+  return openDeviceForWriting(FileDevice.open(image, { readOnly: false }), more, options);
 }
 
 /** The same for an image on another device. */
-export function openDeviceForWriting(device: Device, more: Partial<WriteOptions> = {}): Opened {
+export function openDeviceForWriting(
+  device: Device,
+  more: Partial<WriteOptions> = {},
+  options: Partial<OpenOptions> = {},
+): Opened {
   const complaints: string[] = [];
   const messages: string[] = [];
   const note = (message: string) => void complaints.push(message);
   let clock = 0;
   const fs = FileSystem.open(device, {
+    ...options,
     log: {
       error: note,
       warn: note,
