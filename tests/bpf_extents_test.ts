@@ -331,5 +331,15 @@ Deno.test("ExtentPublisher: an operation that fails leaves nothing wrong behind"
   time += 100;
   publisher.fire();
   assert.deepEqual(program.ask(inode.ino, 0), before);
+  publisher.changing(inode, 0, 1);
+  publisher[Symbol.dispose]();
+  // The memory is gone by now.
+  const touched = () => assert.fail("the table was touched");
+  Object.assign(table, { publish: touched, withdraw: touched, withdrawRange: touched });
+  assert.equal(publisher.due(), undefined);
+  publisher.fire();
+  publisher.changing(inode, 0, 1);
+  publisher.forget(inode.ino);
+  publisher.wanted(inode);
   fs.stopWriting();
 });

@@ -108,8 +108,8 @@ export class Ext4Server implements Handlers {
   }
 
   /**
-   * Publishes the extents of files from now on when they are opened, until the timer that this
-   * returns is disposed of.
+   * Publishes the extents of files when they are opened from now on, until what this returns is
+   * disposed of.
    */
   publishExtents(table: ExtentTable): ExtentPublisher {
     const publisher = new ExtentPublisher(this.#fs, this.#nodes, table);

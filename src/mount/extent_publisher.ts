@@ -27,13 +27,14 @@ const SETTLING_MS = 10;
 /** Of a file in more pieces, the first ones are published. */
 const MOST_EXTENTS = 4096;
 
-export class ExtentPublisher implements MapObserver, Timer {
+export class ExtentPublisher implements MapObserver, Timer, Disposable {
   readonly #fs: FileSystem;
   readonly #nodes: Nodes;
   readonly #table: ExtentTable;
   /** Byte of the registered device at which the file system begins. */
   readonly #start: number;
   readonly #now: () => number;
+  #isOver = false;
   /** Node ids of files of which something was withdrawn, and the time of the first of them. */
   readonly #stale = new Set<number>();
   #since = 0;
@@ -51,13 +52,21 @@ export class ExtentPublisher implements MapObserver, Timer {
     this.#now = now;
   }
 
+  /** The table may not be touched any more: its memory goes. What happens to files matters to none. */
+  [Symbol.dispose](): void {
+    this.#isOver = true;
+    this.#stale.clear();
+  }
+
   /** The file was opened, or asked about in vain. */
   wanted(inode: Inode): void {
+    if (this.#isOver) return;
     const nodeId = this.#nodes.id(inode);
     if (!this.#table.has(nodeId)) this.#publish(nodeId, inode);
   }
 
   changing(inode: Inode, start: number, end: number): void {
+    if (this.#isOver) return;
     const nodeId = this.#nodes.id(inode);
     const { blockSize } = this.#fs;
     if (!this.#table.withdrawRange(nodeId, start * blockSize, (end - start) * blockSize)) return;
@@ -67,6 +76,7 @@ export class ExtentPublisher implements MapObserver, Timer {
 
   /** The kernel does not know the file any more. */
   forget(nodeId: number): void {
+    if (this.#isOver) return;
     this.#stale.delete(nodeId);
     this.#table.withdraw(nodeId);
   }

@@ -76,7 +76,8 @@ async function serveFileSystem(
     log.warn("file I/O goes through the server: the kernel does not offer iomap");
   }
   using program = await attachedProgram(mount, session, server, fs.blockSize);
-  const publisher = program?.extents && server.publishExtents(program.extents);
+  // Ends before the program does, with which the memory goes that it writes to.
+  using publisher = program?.extents && server.publishExtents(program.extents);
   raiseReadAhead(mountpoint, log);
   mount.ready();
   const timer = together([upkeep, publisher].filter((timer) => timer !== undefined));
