@@ -4,8 +4,9 @@
  * the kernel, but for the label (label.ts).
  */
 
+import type { Block } from "../block/block_cache.ts";
 import { crc32c } from "../disk/crc32c.ts";
-import type { FeatureName } from "../disk/features.ts";
+import { type FeatureName, RO_COMPAT } from "../disk/features.ts";
 import {
   EXT4_DYNAMIC_REV,
   EXT4_GOOD_OLD_REV,
@@ -16,6 +17,9 @@ import type { Handle } from "../jbd2/handle.ts";
 import type { FileSystem } from "./filesystem.ts";
 import type { Superblock } from "./superblock.ts";
 
+/** The superblock before the operation: there is never more than one. */
+const beforeOperation = new Uint8Array(Sb.byteLength);
+
 /**
  * Announces changes and returns the superblock's 1024 bytes for `Ext4SuperBlock`'s accessors at 0.
  * Geometry must not be changed: it was read once.
@@ -24,10 +28,10 @@ export function modifySuperblock(fs: FileSystem, handle: Handle): DataView<Array
   const { superblock } = fs;
   const { view } = superblock;
   handle.enlist(superblock, () => {
-    const before = bytesOf(view).slice();
+    beforeOperation.set(bytesOf(view));
     return {
       undo() {
-        bytesOf(view).set(before);
+        bytesOf(view).set(beforeOperation);
         superblock.readFeatures();
       },
       finish: () => store(fs, handle),
@@ -59,9 +63,17 @@ function makeDynamic({ view, firstInode, inodeSize }: Superblock): void {
 
 function store(fs: FileSystem, handle: Handle): void {
   const block = fs.cache.read(Math.floor(SUPERBLOCK_OFFSET / fs.blockSize));
-  handle.modify(block);
-  sealSuperblock(fs.superblock);
+  handle.modify(block, sealBlock);
   block.bytes.set(bytesOf(fs.superblock.view), SUPERBLOCK_OFFSET % fs.blockSize);
+}
+
+/** Fills in the checksum of the superblock in its block. */
+function sealBlock({ bytes }: Block): void {
+  const at = bytes.byteOffset + SUPERBLOCK_OFFSET % bytes.length;
+  const view = new DataView(bytes.buffer, at, Sb.byteLength);
+  const roCompat = Sb.s_feature_ro_compat.get(view, 0);
+  const hasMetadataChecksums = (roCompat & RO_COMPAT.metadata_csum) !== 0;
+  sealSuperblock({ view, hasMetadataChecksums });
 }
 
 /** Fills in s_checksum, where the file system has one. */
