@@ -37,6 +37,12 @@ export interface Device {
    */
   discard?(position: number, length: number): void;
 
+  /**
+   * Begins to bring these bytes to the medium, so that less is left for the next {@linkcode flush}.
+   * Absent where nothing is gained. Never fails.
+   */
+  startFlush?(position: number, length: number): void;
+
   /** Returns when all writes so far are on the medium. */
   flush(): void;
 

@@ -92,6 +92,10 @@ export class FileDevice implements Device {
     release(this.fd, this.#offset + position, length);
   }
 
+  startFlush(position: number, length: number): void {
+    if (!this.#direct) libc.startWriting(this.fd, this.#offset + position, length);
+  }
+
   flush(): void {
     if (this.readOnly) return;
     try {

@@ -17,6 +17,7 @@ import type { Inode } from "./inode.ts";
 import { InodeTable } from "./inode_table.ts";
 import type { MapObserver } from "./map_observer.ts";
 import { cleanOrphans } from "./orphan_cleanup.ts";
+import { DataStream } from "./data_stream.ts";
 import { recoverInMemory } from "./recovery.ts";
 import {
   claimForWriting,
@@ -62,6 +63,7 @@ export class FileSystem {
   readonly #options: OpenOptions;
   readonly #superblockBlock: number | undefined;
   #writing: Writing | undefined;
+  readonly #streamed: DataStream;
   #onReport: ((error: FsError) => void) | undefined;
   readonly #untold: FsError[] = [];
 
@@ -77,6 +79,7 @@ export class FileSystem {
     this.superblock = superblock;
     this.blockSize = superblock.blockSize;
     this.log = options.log;
+    this.#streamed = new DataStream(device);
     this.cache = new BlockCache(
       device,
       superblock.blockSize,
@@ -201,6 +204,7 @@ export class FileSystem {
     this.device.write(bytes, position);
     writing.transactions.noteData();
     writing.dataBytes += bytes.length;
+    this.#streamed.add(position, bytes.length);
   }
 
   /**
