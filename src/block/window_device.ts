@@ -47,6 +47,10 @@ export class WindowDevice implements Device {
     this.#whole.discard(this.#place("Discard", position, length), length);
   }
 
+  startFlush(position: number, length: number): void {
+    this.#whole.startFlush?.(this.#start + position, length);
+  }
+
   flush(): void {
     this.#whole.flush();
   }

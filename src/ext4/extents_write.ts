@@ -19,18 +19,6 @@ export function maxExtentLength(unwritten: boolean): number {
   return unwritten ? EXT_INIT_MAX_LEN - 1 : EXT_INIT_MAX_LEN;
 }
 
-/** Maps file blocks that are a hole. Throws ENOSPC and EDQUOT when the tree needs a block. */
-export function insertExtent(
-  fs: FileSystem,
-  handle: Handle,
-  inode: Inode,
-  run: ExtentRun,
-  mayUseAll = false,
-): void {
-  const cursor = new ExtentCursor(fs, inode, run.fileBlock, mayUseAll);
-  replaceExtents(cursor, handle, lastEntryUpTo(cursor.leaf, run.fileBlock) + 1, 0, [run]);
-}
-
 /**
  * Makes mapped blocks written or unwritten, where they are not: as many of the `count` ones from
  * `fileBlock` on as lie in one extent. Returns how many these are.
