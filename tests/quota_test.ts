@@ -3,18 +3,22 @@
 import assert from "node:assert/strict";
 import { V2r1DiskDqblk as Entry } from "../src/disk/quota.ts";
 import { Ext4SuperBlock as Sb } from "../src/disk/superblock.ts";
+import { EXT4_PROJINHERIT_FL, EXT4_VISIBLE_FLAGS } from "../src/disk/inode.ts";
 import { changeOwners } from "../src/ext4/accounting.ts";
 import { mapNewBlocks, unmapBlocks } from "../src/ext4/block_map_write.ts";
 import { createInode } from "../src/ext4/create_inode.ts";
 import { evict } from "../src/ext4/evict.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
 import type { Inode } from "../src/ext4/inode.ts";
+import { changeFileAttributes } from "../src/ext4/inode_flags.ts";
+import { makeDirectory } from "../src/ext4/namespace.ts";
+import { usage, usageIn } from "../src/ext4/statfs.ts";
 import { mapBlocks } from "../src/ext4/map.ts";
 import { keepUnlinked } from "../src/ext4/orphans_write.ts";
 import { QuotaFile, type QuotaType } from "../src/ext4/quota_file.ts";
 import { QuotaTree } from "../src/ext4/quota_tree.ts";
 import { FsError } from "../src/sys/fs_error.ts";
-import { S_IFREG } from "../src/sys/stat.ts";
+import { S_IFDIR, S_IFREG } from "../src/sys/stat.ts";
 import { complaintsAfter, openForWriting } from "./support/allocation.ts";
 import { debugfs } from "./support/images.ts";
 import { Random } from "./support/random.ts";
@@ -330,6 +334,31 @@ for (const type of TYPES) {
     assert.deepEqual(listed.get(id), { space: 15 * 1024, inodes: 3 });
   });
 }
+
+Deno.test("usageIn: in a project's folder its limits are the size of the file system", async () => {
+  if (!requires("e2fsprogs")) return;
+  using folder = new TempDir();
+  const { opened, fs } = await openWithLimits(folder);
+  using _ = opened;
+  setEntry(fs, "project", 7, { dqb_bhardlimit: 50, dqb_bsoftlimit: 40, dqb_ihardlimit: 9 });
+  const dir = makeDirectory(fs, fs.root, new TextEncoder().encode("folder"), {
+    ...{ mode: S_IFDIR | 0o755, uid: 0, gid: 0, umask: 0 },
+  });
+  const whole = usage(fs, false);
+  assert.deepEqual(usageIn(fs, () => dir, false), whole);
+  changeFileAttributes(fs, dir, {
+    flags: (dir.flags & EXT4_VISIBLE_FLAGS) | EXT4_PROJINHERIT_FL,
+    projectId: 7,
+  });
+  const usedByDir = bytesOf(fs, dir) / 1024;
+  grow(fs, create(fs, 5, 6, 7), 0, 10);
+  const expected = { blocks: 40, freeBlocks: 30 - usedByDir, inodes: 9, freeInodes: 7 };
+  assert.deepEqual(usageIn(fs, () => dir, false), {
+    ...expected,
+    availableBlocks: expected.freeBlocks,
+  });
+  assert.deepEqual(usageIn(fs, () => fs.root, false), usage(fs, false));
+});
 
 Deno.test("quotas: without a mount option, limits are no limits", async () => {
   if (!requires("e2fsprogs")) return;

@@ -28,6 +28,13 @@ export interface QuotaUse {
   readonly inodes: number;
 }
 
+/** Of space in bytes. */
+export interface QuotaLimit {
+  readonly use: number;
+  /** The lower one of soft and hard limit; undefined: there is none. */
+  readonly lowest: number | undefined;
+}
+
 export interface ChargeOptions {
   /** Seconds since 1970. */
   readonly now: number;
@@ -153,6 +160,21 @@ export class Quotas {
       }
       if (id === 0) setMark(block, place.at);
     }
+  }
+
+  /** Undefined where the limits of that type do not count, or the id has no entry. */
+  limitsOf(type: QuotaType, id: number): { space: QuotaLimit; inodes: QuotaLimit } | undefined {
+    const tree = this.#trees.find(({ file }) => file.type === type);
+    const place = this.#limited.has(type) ? tree?.find(id) : undefined;
+    if (tree === undefined || place === undefined) return undefined;
+    const block = tree.blockOf(place);
+    const [space, inodes] = COUNTERS.map((counter) => {
+      const read = (field: Field<number>) => field.get(block.view, place.at) * counter.unit;
+      const limits = [read(counter.soft), read(counter.hard)].filter((limit) => limit > 0);
+      const lowest = limits.length === 0 ? undefined : Math.min(...limits);
+      return { use: this.#useOf(tree, counter, block, place.at), lowest };
+    });
+    return { space, inodes };
   }
 
   #requireWithinLimits(ids: QuotaIds, use: QuotaUse, now: number): void {

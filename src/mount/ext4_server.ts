@@ -13,7 +13,7 @@ import type { FileSystem } from "../ext4/filesystem.ts";
 import type { Inode } from "../ext4/inode.ts";
 import { entryInode, namedInode } from "../ext4/lookup.ts";
 import { mapBlocks } from "../ext4/map.ts";
-import { usage } from "../ext4/statfs.ts";
+import { usageIn } from "../ext4/statfs.ts";
 import { readSymlink } from "../ext4/symlink.ts";
 import { getXattr, listXattrNames } from "../ext4/xattr.ts";
 import type {
@@ -223,9 +223,9 @@ export class Ext4Server implements Handlers {
     this.#accessTimes.note(dir);
   }
 
-  statfs(): StatFs {
+  statfs(nodeId: number): StatFs {
     const { blockSize } = this.#fs;
-    const counts = usage(this.#fs, this.#options.minixdf);
+    const counts = usageIn(this.#fs, () => this.#nodes.inode(nodeId), this.#options.minixdf);
     return {
       bsize: blockSize,
       frsize: blockSize,
