@@ -1,32 +1,112 @@
-/** Bundles fuse4fs, and the libraries that it carries, into one JavaScript module. */
+/**
+ * Bundles fuse4fs, and the files that it carries, for the two ways in which it becomes an
+ * executable: as one module for `deno compile`, and for the launcher (launcher.ts) as
+ *
+ *     carried files | program | loader
+ *
+ * Deno takes modules apart before it runs them, to find what they import. For all of fuse4fs that
+ * would take longer than everything else at the start. So only the loader is a module: it reads the
+ * program out of the executable, and hands it to V8 as it is.
+ */
 
 import { brotliCompressSync } from "node:zlib";
 import * as esbuild from "esbuild";
-import type { LibraryName, ObjectName } from "../../src/sys/embedded.ts";
+import type { Carried, Encoding, LibraryName, ObjectName } from "../../src/sys/embedded.ts";
 
 /** What to carry, by the names in src/sys/embedded.ts: files, and BPF objects themselves. */
-export interface Carried {
+export interface Cargo {
   readonly libraries: Readonly<Partial<Record<LibraryName, string>>>;
   readonly objects: Readonly<Partial<Record<ObjectName, Uint8Array>>>;
 }
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 
-/** The module's text. Throws when the sources do not bundle. */
-export async function bundle(carried: Carried): Promise<Uint8Array> {
+/** One module with everything in it. Throws when the sources do not bundle. */
+export async function bundleAsModule(cargo: Cargo): Promise<Uint8Array> {
+  const pieces = piecesOf(cargo).map(({ name, bytes, encoding }) => ({
+    name,
+    file: bytes.toBase64(),
+    encoding,
+  }));
+  return await build(entry(pieces));
+}
+
+/** Bytes that follow the entry stub, and where among them the loader is. */
+export interface Packed {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly loader: { readonly start: number; readonly size: number };
+}
+
+/**
+ * The same for the launcher.
+ * @param offset byte of the executable at which these bytes are going to be
+ * @param prelude what the loader does before anything else
+ */
+export async function bundleForLauncher(
+  cargo: Cargo,
+  offset: number,
+  prelude = "",
+): Promise<Packed> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  const add = (bytes: Uint8Array) => {
+    const place = { offset: offset + size, size: bytes.length };
+    parts.push(bytes);
+    size += bytes.length;
+    return place;
+  };
+  const pieces = piecesOf(cargo).map(({ name, bytes, encoding }) => ({
+    name,
+    file: add(bytes),
+    encoding,
+  }));
+  const program = add(asScript(await build(entry(pieces))));
+  const loader = add(new TextEncoder().encode(prelude + loaderOf(program)));
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return { bytes, loader: { start: loader.offset - offset, size: loader.size } };
+}
+
+/** A module without imports as an expression: the promise of its end. */
+function asScript(module: Uint8Array): Uint8Array {
+  const text = new TextDecoder().decode(module);
+  const line = text.match(/^(?:import|export)\b.*$/m);
+  if (line !== null) throw new Error(`The program is no module of its own: ${line[0]}`);
+  return new TextEncoder().encode(
+    `(async () => {"use strict";\n${text}\n})()\n//# sourceURL=fuse4fs.js\n`,
+  );
+}
+
+function loaderOf({ offset, size }: { offset: number; size: number }): string {
+  return `const file = Deno.openSync("/proc/self/exe");
+file.seekSync(${offset}, Deno.SeekMode.Start);
+const program = new Uint8Array(${size});
+for (let done = 0; done < ${size};) done += file.readSync(program.subarray(done)) || Deno.exit(4);
+file.close();
+await (0, eval)(new TextDecoder().decode(program));
+`;
+}
+
+/** Neither imports nor anything outside of ASCII, which V8 would take two bytes a character for. */
+async function build(contents: string): Promise<Uint8Array> {
   try {
     const result = await esbuild.build({
-      stdin: { contents: entry(carried), resolveDir: ROOT, sourcefile: "standalone.ts" },
+      stdin: { contents, resolveDir: ROOT, sourcefile: "standalone.ts" },
       bundle: true,
       write: false,
       format: "esm",
       platform: "neutral",
       target: "esnext",
+      charset: "ascii",
       mainFields: ["module", "main"],
       external: ["node:*"],
       plugins: [nodeForCommanderPlugin()],
       define: { FUSE4FS_STANDALONE: "true" },
-      // Names and lines stay readable in stack traces; parsing takes no time to speak of.
+      // Names and lines stay readable in stack traces; it would save a few milliseconds.
       minify: false,
       legalComments: "inline",
       logLevel: "warning",
@@ -37,26 +117,41 @@ export async function bundle(carried: Carried): Promise<Uint8Array> {
   }
 }
 
-/** Hands the libraries over before anything else runs. */
-function entry({ libraries, objects }: Carried): string {
-  const lines: string[] = [`import { carry } from "./src/sys/embedded.ts";`];
+interface Piece {
+  readonly name: LibraryName | ObjectName;
+  readonly bytes: Uint8Array;
+  readonly encoding: Encoding;
+}
+
+function piecesOf({ libraries, objects }: Cargo): Piece[] {
+  const pieces: Piece[] = [];
   for (const [name, path] of Object.entries(libraries)) {
-    const bytes = Deno.readFileSync(path);
-    // Nearly every run needs libfuse3: it is carried as it is.
-    lines.push(name === "libfuse3" ? carryLine(name, bytes) : carryCompressedLine(name, bytes));
+    pieces.push(pieceOf(name as LibraryName, Deno.readFileSync(path)));
   }
-  for (const [name, bytes] of Object.entries(objects)) lines.push(carryCompressedLine(name, bytes));
-  lines.push(`await import("./main.ts");`);
-  return lines.join("\n");
+  for (const [name, bytes] of Object.entries(objects)) {
+    pieces.push(pieceOf(name as ObjectName, bytes));
+  }
+  return pieces;
 }
 
-function carryLine(name: string, bytes: Uint8Array): string {
-  return `carry(${JSON.stringify(name)}, "${bytes.toBase64()}");`;
+/** Nearly every run needs libfuse3: it is carried as it is. */
+function pieceOf(name: LibraryName | ObjectName, bytes: Uint8Array): Piece {
+  if (name === "libfuse3") return { name, bytes, encoding: "plain" };
+  return { name, bytes: new Uint8Array(brotliCompressSync(bytes)), encoding: "brotli" };
 }
 
-function carryCompressedLine(name: string, bytes: Uint8Array): string {
-  const compressed = new Uint8Array(brotliCompressSync(bytes));
-  return `carry(${JSON.stringify(name)}, "${compressed.toBase64()}", "brotli");`;
+/** Hands the files over before anything else runs. */
+function entry(
+  pieces: readonly { readonly name: string; readonly file: Carried; readonly encoding: Encoding }[],
+): string {
+  const calls = pieces.map(({ name, file, encoding }) =>
+    `carry(${[name, file, encoding].map((value) => JSON.stringify(value)).join(", ")});`
+  );
+  return [
+    `import { carry } from "./src/sys/embedded.ts";`,
+    ...calls,
+    `await import("./main.ts");`,
+  ].join("\n");
 }
 
 /** What stands for Node's modules in commander; an empty one is never used. */

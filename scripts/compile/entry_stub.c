@@ -12,7 +12,7 @@
  *
  *     fuse4fs run -A --ext=js ... /proc/self/fd/N  argv[1] ... argv[argc-1]
  *
- * N being a file in memory with the bundle. Nothing of Deno is copied or changed: its pages come
+ * N being a file in memory with the loader of the bundle (bundle.ts). Nothing of Deno is copied or changed: its pages come
  * from the page cache, and /proc/self/exe is fuse4fs itself. The C library takes the arguments
  * from the stack at the entry, but keeps the environment that the loader saw, so that pointer is
  * set as well, through Deno's own reference to `environ`.
@@ -28,12 +28,18 @@ typedef unsigned long word;
 /* Filled in by launcher.ts, which finds it by its magic. Distances are from this structure. */
 struct payload {
 	word magic;
-	long image;		/* where the executable begins in memory */
-	word image_size;	/* and how far it goes */
 	long deno_entry;	/* where Deno begins */
 	long environ_slot;	/* Deno's pointer to the C library's `environ` */
-	long bundle;
+	long bundle;		/* the module that Deno is to run */
 	word bundle_size;
+	long hot;		/* struct range: parts of the executable that every start needs */
+	word hot_count;
+};
+
+/* Bytes of the executable's file. */
+struct range {
+	word offset;
+	word size;
 };
 
 #define PAYLOAD_MAGIC 0x53463445535546UL /* "FUSE4FS" */
@@ -67,7 +73,7 @@ static const char deno_environment[] =
 
 #define MEMFD_NAME "fuse4fs"
 #define MFD_CLOEXEC 1
-#define MADV_WILLNEED 3
+#define AT_FDCWD (-100)
 #define O_CLOEXEC 02000000
 #define SIGTERM 15
 #define SIGCHLD 17
@@ -91,11 +97,12 @@ enum {
 	SYS_write = 1,
 	SYS_close = 3,
 	SYS_mmap = 9,
-	SYS_madvise = 28,
 	SYS_clone = 56,
 	SYS_wait4 = 61,
 	SYS_prctl = 157,
+	SYS_readahead = 187,
 	SYS_exit_group = 231,
+	SYS_openat = 257,
 	SYS_pipe2 = 293,
 	SYS_memfd_create = 319,
 };
@@ -146,11 +153,12 @@ enum {
 	SYS_write = 64,
 	SYS_close = 57,
 	SYS_mmap = 222,
-	SYS_madvise = 233,
 	SYS_clone = 220,
 	SYS_wait4 = 260,
 	SYS_prctl = 167,
 	SYS_exit_group = 94,
+	SYS_openat = 56,
+	SYS_readahead = 213,
 	SYS_pipe2 = 59,
 	SYS_memfd_create = 279,
 };
@@ -234,7 +242,7 @@ _Noreturn static void give_up(const char *reason)
 	leave(EXIT_INTERNAL);
 }
 
-/* A file in memory with the bundle; its descriptor. */
+/* A file in memory with the module; its descriptor. */
 static word bundle_file(void)
 {
 	const char *from = (const char *)&payload + payload.bundle;
@@ -287,13 +295,19 @@ static word *put_words(word *to, const word *from, word count)
 }
 
 /*
- * Most of Deno will be needed. Where it is not in the page cache, one request for all of it brings
- * it there faster than one page fault after the other. Gaps between segments do not matter.
+ * Where the executable is not in the page cache, some large reads bring what will be needed of it
+ * there faster than one page fault after the other.
  */
 static void read_ahead(void)
 {
-	system_call(SYS_madvise, (word)&payload + payload.image, payload.image_size, MADV_WILLNEED,
-		    0, 0, 0);
+	const struct range *hot = (const struct range *)((const char *)&payload + payload.hot);
+	long fd = system_call(SYS_openat, AT_FDCWD, (word)"/proc/self/exe", O_CLOEXEC, 0, 0, 0);
+
+	if (fd < 0)
+		return;
+	for (word i = 0; i < payload.hot_count; i++)
+		system_call(SYS_readahead, fd, hot[i].offset, hot[i].size, 0, 0, 0);
+	system_call(SYS_close, fd, 0, 0, 0, 0, 0);
 }
 
 /* True for a command's name, which has lower-case letters only, unless it is `mount`. */

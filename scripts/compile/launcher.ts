@@ -2,7 +2,7 @@
  * Makes the executable out of Deno's own one and the bundle, where there is no denort for
  * `deno compile`: one more segment is added to Deno's ELF file, and the entry point moved there.
  *
- *     | Deno: headers, segments, sections ... | padding | entry stub | bundle |
+ *     | Deno: headers, segments, sections ... | padding | entry stub | bundle | hot ranges |
  *       ^ e_entry and one program header                  ^ new PT_LOAD
  *
  * Deno has a program header to spare: PT_NOTE, which nothing needs at run time, becomes the
@@ -10,6 +10,8 @@
  */
 
 import { bytes, struct, u16, u32, u64 } from "../../src/disk/struct.ts";
+import type { Packed } from "./bundle.ts";
+import type { ByteRange } from "./hot_ranges.ts";
 
 const Elf64Ehdr = struct("Elf64_Ehdr", 64, {
   e_ident: bytes(16),
@@ -75,13 +77,15 @@ const PAGE_SIZE = 65536;
 /** struct payload of entry_stub.c */
 const Payload = struct("payload", 56, {
   magic: u64,
-  image: bytes(8),
-  image_size: u64,
   deno_entry: bytes(8),
   environ_slot: bytes(8),
   bundle: bytes(8),
   bundle_size: u64,
+  hot: bytes(8),
+  hot_count: u64,
 });
+/** struct range of entry_stub.c */
+const Range = struct("range", 16, { offset: u64, size: u64 });
 const PAYLOAD_MAGIC = new TextEncoder().encode("FUSE4FS\0");
 
 interface Segment {
@@ -94,16 +98,23 @@ interface Segment {
   readonly memorySize: number;
 }
 
+/** Byte of the executable at which the bundle begins. */
+export function bundleOffset(deno: Uint8Array, stub: Uint8Array): number {
+  return roundUp(deno.length, PAGE_SIZE) + roundUp(stub.length, 16);
+}
+
 /**
  * The executable's bytes.
  * @param deno Deno's executable: a position-independent, dynamically linked 64-bit ELF file
  * @param stub the code of entry_stub.c
- * @param bundle the program, as one JavaScript module
+ * @param bundle the program, for its place at bundleOffset
+ * @param hot the parts of the executable that every start needs
  */
 export function assembleLauncher(
   deno: Uint8Array<ArrayBuffer>,
   stub: Uint8Array<ArrayBuffer>,
-  bundle: Uint8Array,
+  bundle: Packed,
+  hot: readonly ByteRange[],
 ): Uint8Array<ArrayBuffer> {
   const elf = new DataView(deno.buffer, deno.byteOffset, deno.length);
   const segments = readSegments(elf);
@@ -114,25 +125,31 @@ export function assembleLauncher(
     .map(({ address, memorySize }) => address + memorySize);
   const address = roundUp(Math.max(...ends), PAGE_SIZE);
   const offset = roundUp(deno.length, PAGE_SIZE);
-  const bundleAt = roundUp(stub.length, 16);
-  const size = bundleAt + bundle.length;
+  const bundleAt = bundleOffset(deno, stub) - offset;
+  const hotAt = roundUp(bundleAt + bundle.bytes.length, 16);
+  const size = hotAt + hot.length * Range.byteLength;
 
   const result = new Uint8Array(offset + size);
   result.set(deno);
   result.set(stub, offset);
-  result.set(bundle, offset + bundleAt);
+  result.set(bundle.bytes, offset + bundleAt);
 
   const view = new DataView(result.buffer);
   const payloadAt = indexOf(stub, PAYLOAD_MAGIC);
   const payloadAddress = address + payloadAt;
   const distance = (field: { offset: number }, to: number) =>
     view.setBigInt64(offset + payloadAt + field.offset, BigInt(to - payloadAddress), true);
-  distance(Payload.image, 0);
-  Payload.image_size.set(view, offset + payloadAt, Math.max(...ends));
   distance(Payload.deno_entry, Elf64Ehdr.e_entry.get(elf, 0));
   distance(Payload.environ_slot, slotOfEnviron(elf, segments));
-  distance(Payload.bundle, address + bundleAt);
-  Payload.bundle_size.set(view, offset + payloadAt, bundle.length);
+  distance(Payload.bundle, address + bundleAt + bundle.loader.start);
+  Payload.bundle_size.set(view, offset + payloadAt, bundle.loader.size);
+  distance(Payload.hot, address + hotAt);
+  Payload.hot_count.set(view, offset + payloadAt, hot.length);
+  for (const [index, range] of hot.entries()) {
+    const at = offset + hotAt + index * Range.byteLength;
+    Range.offset.set(view, at, range.start);
+    Range.size.set(view, at, range.end - range.start);
+  }
 
   Elf64Phdr.p_type.set(view, spare.at, PT_LOAD);
   Elf64Phdr.p_flags.set(view, spare.at, PF_R | PF_X);

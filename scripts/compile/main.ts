@@ -10,8 +10,9 @@
  */
 
 import { compileBpfObjects } from "./bpf_objects.ts";
-import { bundle } from "./bundle.ts";
-import { assembleLauncher } from "./launcher.ts";
+import { bundleAsModule, bundleForLauncher, type Cargo } from "./bundle.ts";
+import { findHotRanges, PAGE_PROBE } from "./hot_ranges.ts";
+import { assembleLauncher, bundleOffset } from "./launcher.ts";
 import { findLibbpf } from "./libbpf.ts";
 import { sharedLibrary } from "./shared_library.ts";
 
@@ -26,9 +27,9 @@ type Way = "denort" | "launcher";
 async function main(): Promise<void> {
   const libfuse3 = sharedLibrary("libfuse3.so.3", "libfuse3.so.4");
   const libraries = { ...libfuse3 === undefined ? {} : { libfuse3 }, ...await findLibbpf() };
-  const program = await bundle({ libraries, objects: compileBpfObjects() });
+  const cargo = { libraries, objects: compileBpfObjects() };
   Deno.mkdirSync(`${ROOT}dist`, { recursive: true });
-  const way = await build(program, requestedWay());
+  const way = await build(cargo, requestedWay());
   const size = Deno.statSync(OUTPUT).size;
   console.log(`${OUTPUT}: ${(size / 1e6).toFixed(1)} MB, by way of ${way}`);
   for (const [name, path] of Object.entries(libraries)) console.log(`  carries ${name}: ${path}`);
@@ -44,19 +45,25 @@ function requestedWay(): Way | undefined {
   throw new Error(`FUSE4FS_COMPILE=${asked}: it must be denort or launcher`);
 }
 
-async function build(program: Uint8Array, asked: Way | undefined): Promise<Way> {
+async function build(cargo: Cargo, asked: Way | undefined): Promise<Way> {
   if (asked !== "launcher") {
-    const problem = await compileWithDenort(program);
+    const problem = await compileWithDenort(await bundleAsModule(cargo));
     if (problem === undefined) return "denort";
     if (asked === "denort") throw new Error(`deno compile failed:\n${problem}`);
     console.log("no denort to be had: assembling the executable from Deno itself");
   }
-  writeExecutable(assembleLauncher(
-    Deno.readFileSync(Deno.execPath()),
-    await compileStub(),
-    program,
-  ));
+  writeExecutable(await assemble(cargo));
   return "launcher";
+}
+
+/** The second time round, it is known what a start needs. */
+async function assemble(cargo: Cargo): Promise<Uint8Array<ArrayBuffer>> {
+  const deno = Deno.readFileSync(Deno.execPath());
+  const stub = await compileStub();
+  const offset = bundleOffset(deno, stub);
+  const probing = await bundleForLauncher(cargo, offset, PAGE_PROBE);
+  const hot = await findHotRanges(assembleLauncher(deno, stub, probing, []));
+  return assembleLauncher(deno, stub, await bundleForLauncher(cargo, offset), hot);
 }
 
 /** Undefined when it worked, else what `deno compile` printed. */
