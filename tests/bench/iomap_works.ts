@@ -1,11 +1,15 @@
 /**
- * What iomap BPF programs cost, and what they save. Compiling is measured on this machine. No
- * released kernel asks such programs, so the rest comes from the virtual machine of the tests
+ * What iomap BPF programs cost, and what they save. Compiling, and what libbpf and the verifier take,
+ * is measured on this machine. No released kernel asks such programs, so the rest comes from the virtual machine of the tests
  * (tests/vm): an emulated processor, ten to twenty times slower, good for comparing its figures with
  * each other only.
  */
 
+import { openLibbpf } from "../../src/bpf/library.ts";
+import { LoadedObject } from "../../src/bpf/loader.ts";
 import { compileProgram } from "../../src/bpf/program.ts";
+import { congestionObject } from "../support/congestion.ts";
+import { libbpfForTests } from "../support/libbpf.ts";
 import { FUSE4FS } from "../support/mount.ts";
 import { run, TempDir } from "../support/run.ts";
 import { Vm } from "../support/vm.ts";
@@ -30,6 +34,13 @@ export const IOMAP_WORKS: readonly Work[] = [
     servers: ["fuse4fs"],
     measure: compileDemo,
   },
+  {
+    name: "bpf-attach",
+    title: "an object is opened, loaded and attached (of TCP's struct_ops)",
+    unit: "ms",
+    servers: ["fuse4fs"],
+    measure: attachCongestion,
+  },
   inMachine("bpf-start-clang", "mount until `demo` is attached, compiled with clang", "clangStart"),
   inMachine("bpf-start-object", "mount until `extents` is attached, as carried", "prebuiltStart"),
   inMachine("bpf-fiemap", "FIEMAP of a block, answered by a program", "byProgram"),
@@ -53,6 +64,16 @@ function compileDemo(): number {
   const constants = { device: cookie++, blockSize: 4096 };
   const start = performance.now();
   compileProgram({ kind: "built-in", name: "demo" }, { generation: 2, constants });
+  return performance.now() - start;
+}
+
+/** Milliseconds of what is done for a FUSE connection as well, on the kernel of this machine. */
+async function attachCongestion(): Promise<number> {
+  const libbpf = openLibbpf(await libbpfForTests());
+  const object = congestionObject({ name: "f4fs_bench" });
+  const start = performance.now();
+  using loaded = LoadedObject.load(libbpf, object);
+  using _link = loaded.attach("test_ops");
   return performance.now() - start;
 }
 
@@ -97,7 +118,7 @@ async function runMachine(): Promise<Figures> {
     umount /mnt/a; sleep 1
     start iomap_bpf=extents
     umount /mnt/a`;
-  const options = { modules: ["virtio_blk"], disks: [image], seconds: 300 };
+  const options = { modules: ["virtio_blk"], disks: [image], seconds: 600 };
   const { code, stdout, console } = await vm.run(script, options);
   const numbers = stdout.trim().split("\n").map(Number);
   if (code !== 0 || numbers.length !== 4) throw new Error(stdout + console);
