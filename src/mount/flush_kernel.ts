@@ -29,4 +29,7 @@ export async function flushKernel(
     waitReadable(session.fd, PAUSE_MS);
     await new Promise((resolve) => setTimeout(resolve, 0));
   }
+  // syncfs(2) had everything sent, but need not have waited for the answers of a FUSE server: the
+  // last requests may have come between two looks.
+  while (!session.exited && session.receive()) session.process();
 }
