@@ -31,7 +31,10 @@ function report(...works: Report["works"]): Report {
       versions: { fuse4fs: "1.0", fuse2fs: "1.47.0", fio: "3.33" },
     },
     rounds: 3,
-    amounts: { imageMiB: 1, files: 1, bigMiB: 1, randomReads: 1, stats: 1, idleSeconds: 1 },
+    amounts: {
+      ...{ imageMiB: 1, files: 1, bigMiB: 1, randomReads: 1, stats: 1, idleSeconds: 1 },
+      ...{ emptyFiles: 1, randomWrites: 1 },
+    },
     works,
   };
 }

@@ -277,10 +277,9 @@ function attributeChange(request: Request): AttributeChange {
     mtime: ifSet(wire.FATTR_MTIME_NOW, () => "now" as const) ??
       ifSet(wire.FATTR_MTIME, () => timeOf(request, In.mtime, In.mtimensec)),
     ctime: ifSet(wire.FATTR_CTIME, () => timeOf(request, In.ctime, In.ctimensec)),
-    // A time of change that comes alone is what is left of a chown(2) to the same owner, and
-    // nothing at all, of what the kernel wants before fallocate(2) and copy_file_range(2).
-    killSetIds: (valid & wire.FATTR_KILL_SUIDGID) !== 0 || valid === wire.FATTR_CTIME ||
-      (valid === 0 && request.uid !== 0),
+    // Nothing, or a time of change that comes alone, is what is left of the kernel's wish to take
+    // them away: for a chown(2) to the same owner, for fallocate(2) and copy_file_range(2).
+    killSetIds: (valid & wire.FATTR_KILL_SUIDGID) !== 0 || (valid & ~wire.FATTR_CTIME) === 0,
   };
 }
 

@@ -101,9 +101,11 @@ export class Ext4Changes implements ChangeHandlers {
     const mtime = this.#time(change.mtime);
     const isChown = uid !== undefined || gid !== undefined;
     const isEmpty = [mode, uid, gid, atime, mtime, ctime].every((value) => value === undefined);
-    // A chown sees to it itself; a request for nothing is about nothing else.
+    // A chown sees to it itself; a request for nothing is about nothing else. If that is not a
+    // chown, it is about content, and root may keep the bits.
     if (size !== undefined || isEmpty || (killSetIds && !isChown)) {
-      dropPrivileges(this.#fs, inode, killSetIds ? asMember(inode, caller) : undefined);
+      const mayKeep = !killSetIds || (isEmpty && inode.isRegular && caller.uid === 0);
+      dropPrivileges(this.#fs, inode, mayKeep ? undefined : asMember(inode, caller));
     }
     if (!isEmpty) {
       const isTouch = isOfAccess(change);

@@ -23,6 +23,53 @@ const SOURCE = "/usr/include";
 
 const MIB = 2 ** 20;
 
+/** Hashes of names, and with them places in folders, are the same each time. */
+const UUID = "6b1f2d0e-4c3a-4f5e-9d87-0a1b2c3d4e5f";
+
+/** An image of an empty file system, of a size that is a disk's own once and for all. */
+export class FreshImage {
+  readonly #path: string;
+  readonly #mebibytes: number;
+  #isThere = false;
+
+  constructor(path: string, mebibytes: number) {
+    this.#path = path;
+    this.#mebibytes = mebibytes;
+  }
+
+  /** Makes the file system anew, and gives the path. */
+  async format(): Promise<string> {
+    if (!this.#isThere) await this.#occupy();
+    // Without nodiscard, mke2fs would give the space back, and the next work had to find it again.
+    await run("mke2fs", [
+      ...["-q", "-F", "-t", "ext4", "-U", UUID],
+      ...["-E", `nodiscard,hash_seed=${UUID},lazy_itable_init=0,lazy_journal_init=0`],
+      this.#path,
+    ]);
+    return this.#path;
+  }
+
+  /** All of it is written once, or the disk below would have to find places for it later. */
+  async #occupy(): Promise<void> {
+    const size = [`bs=1M`, `count=${this.#mebibytes}`];
+    await run("dd", ["if=/dev/zero", `of=${this.#path}`, ...size, "conv=fsync"]);
+    this.#isThere = true;
+  }
+}
+
+/** Puts the tree of an image into an archive in a folder. */
+export async function archiveTree(image: string, folder: string): Promise<string> {
+  const mountpoint = `${folder}/archived.mnt`;
+  const archive = `${folder}/tree.tar`;
+  Deno.mkdirSync(mountpoint);
+  {
+    await using mount = await mountKernel(image, mountpoint, "ro");
+    await run("tar", ["-cf", archive, "-C", mount.dir, "tree"]);
+  }
+  Deno.removeSync(mountpoint);
+  return archive;
+}
+
 /** Makes the image in a folder, which must lie on a disk: in memory, nothing would be cold. */
 export async function makeImage(folder: string, size: ImageSize): Promise<string> {
   const image = `${folder}/image`;

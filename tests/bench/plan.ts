@@ -28,6 +28,8 @@ const FULL: Amounts = {
   randomReads: 16384,
   stats: 20_000,
   idleSeconds: 5,
+  emptyFiles: 20_000,
+  randomWrites: 16384,
 };
 
 const QUICK: Amounts = {
@@ -37,6 +39,8 @@ const QUICK: Amounts = {
   randomReads: 1024,
   stats: 2000,
   idleSeconds: 1,
+  emptyFiles: 1000,
+  randomWrites: 512,
 };
 
 /** Files to write, each if it is named. */

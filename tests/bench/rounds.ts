@@ -1,7 +1,7 @@
 /** The run itself: every work on every one of its servers, round after round. */
 
 import { run } from "../support/run.ts";
-import { makeImage } from "./image.ts";
+import { archiveTree, FreshImage, makeImage } from "./image.ts";
 import { dropCaches } from "./measure.ts";
 import { type Plan, ROOT } from "./plan.ts";
 import { formatNumber, reportWork, type WorkReport } from "./report.ts";
@@ -49,13 +49,32 @@ function rotate<Item>(items: readonly Item[], places: number): Item[] {
 /** One work on one server, on a mount of its own with nothing cached. */
 async function measure(work: Work, server: Server, site: Site): Promise<number> {
   await dropCaches();
+  const target = await chooseTarget(work, site);
   if (work.isSecondMount) {
-    await using _first = await mountServer(server, site.target, work.style);
+    await using _first = await mountServer(server, target, work.style);
   }
-  await using mount = await mountServer(server, site.target, work.style);
-  const stage = { mount, amounts: site.amounts, statClient: site.statClient };
+  const value = await measureOnMount(work, server, target, site);
+  return await work.inspect?.(target.image) ?? value;
+}
+
+async function measureOnMount(
+  work: Work,
+  server: Server,
+  target: Target,
+  site: Site,
+): Promise<number> {
+  const style = work.image === "fresh" ? { options: "rw", ...work.style } : work.style;
+  await using mount = await mountServer(server, target, style);
+  const stage = { ...site, mount };
   await work.prepare?.(stage);
   return await work.measure(stage);
+}
+
+async function chooseTarget(work: Work, { target, freshImage }: Site): Promise<Target> {
+  if (work.image !== "fresh") return target;
+  const image = await freshImage.format();
+  await dropCaches();
+  return { ...target, image };
 }
 
 /** What stays the same through a run. */
@@ -63,6 +82,9 @@ interface Site {
   readonly target: Target;
   readonly amounts: Amounts;
   readonly statClient: string;
+  readonly fileClient: string;
+  readonly tree: string;
+  readonly freshImage: FreshImage;
 }
 
 /** A folder with the image and the compiled programs; gone at the end of its scope. */
@@ -78,10 +100,14 @@ class Workshop implements Disposable {
     const fuseFlags = stdout.trim().split(/\s+/);
     const emptyServer = await this.#compile("empty_server", fuseFlags);
     const statClient = await this.#compile("stat_client");
+    const fileClient = await this.#compile("file_client");
     const dir = `${this.#folder}/mnt`;
     Deno.mkdirSync(dir);
     const image = await makeImage(this.#folder, amounts);
-    return { target: { image, dir, emptyServer }, amounts, statClient };
+    const tree = await archiveTree(image, this.#folder);
+    const freshImage = new FreshImage(`${this.#folder}/fresh`, amounts.imageMiB);
+    const target = { image, dir, emptyServer };
+    return { target, amounts, statClient, fileClient, tree, freshImage };
   }
 
   async #compile(name: string, flags: readonly string[] = []): Promise<string> {

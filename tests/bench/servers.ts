@@ -81,6 +81,11 @@ export interface Mounted extends AsyncDisposable {
   readonly pid: number | undefined;
 }
 
+export function pidOf({ pid, dir }: Mounted): number {
+  if (pid === undefined) throw new Error(`No process serves ${dir}`);
+  return pid;
+}
+
 const LONGEST_START_MS = 20_000;
 
 /** Mounts, and returns when the mount answers. At the end of its scope the server has ended. */

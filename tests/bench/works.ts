@@ -8,25 +8,37 @@ import type { ImageSize } from "./image.ts";
 import { IOMAP_WORKS } from "./iomap_works.ts";
 import { timed, warmUp } from "./measure.ts";
 import { memory, processorSeconds } from "./processes.ts";
-import { type Mounted, type MountStyle, ON_ONE_PROCESSOR, type ServerName } from "./servers.ts";
+import {
+  type Mounted,
+  type MountStyle,
+  ON_ONE_PROCESSOR,
+  pidOf,
+  type ServerName,
+} from "./servers.ts";
+import { WRITING_WORKS } from "./writing_works.ts";
 
 /** How much each work does. */
 export interface Amounts extends ImageSize {
   readonly randomReads: number;
   readonly stats: number;
   readonly idleSeconds: number;
+  readonly emptyFiles: number;
+  readonly randomWrites: number;
 }
 
 /** What a work finds when it begins. */
 export interface Stage {
   readonly mount: Mounted;
   readonly amounts: Amounts;
-  /** The compiled stat_client.c. */
+  /** The compiled stat_client.c and file_client.c. */
   readonly statClient: string;
+  readonly fileClient: string;
+  /** An archive of the tree of small files. */
+  readonly tree: string;
 }
 
 /** Less is better in all of them but MiB/s. */
-export type Unit = "s" | "ms" | "us" | "MiB" | "MiB/s";
+export type Unit = "s" | "ms" | "us" | "MiB" | "MiB/s" | "extents";
 
 /** At most, or for MiB/s at least, `factor` times what `against` has, or `factor` units. */
 export interface Goal {
@@ -41,6 +53,8 @@ export interface Work {
   readonly title: string;
   readonly unit: Unit;
   readonly servers: readonly ServerName[];
+  /** An empty file system to write to, made anew each time, in place of the one that is read. */
+  readonly image?: "fresh";
   readonly style?: MountStyle;
   /** It is mounted and unmounted once before, so that the server's own files are in memory. */
   readonly isSecondMount?: boolean;
@@ -48,6 +62,8 @@ export interface Work {
   readonly prepare?: (stage: Stage) => Promise<unknown>;
   /** Does the work; returns what was measured, in the work's unit. */
   readonly measure: (stage: Stage) => number | Promise<number>;
+  /** What is measured shows in the image, after the unmount: counts in place of the work itself. */
+  readonly inspect?: (image: string) => Promise<number>;
   /** What fuse4fs is to reach. */
   readonly goal?: Goal;
 }
@@ -172,6 +188,7 @@ export const WORKS: readonly Work[] = [
     prepare: walkTree,
     measure: ({ mount }) => memory(pidOf(mount)).peak,
   },
+  ...WRITING_WORKS,
   ...IOMAP_WORKS,
 ];
 
@@ -214,9 +231,4 @@ async function idleTime({ mount, amounts }: Stage): Promise<number> {
   const before = processorSeconds(pid);
   await new Promise((resolve) => setTimeout(resolve, amounts.idleSeconds * 1000));
   return (processorSeconds(pid) - before) * 1000 / amounts.idleSeconds;
-}
-
-function pidOf({ pid, dir }: Mounted): number {
-  if (pid === undefined) throw new Error(`No process serves ${dir}`);
-  return pid;
 }

@@ -14,6 +14,8 @@ export interface ScriptLimits {
   readonly largestFile: number;
   /** Bytes that may be written or allocated in all: the image must not be full. */
   readonly space: number;
+  /** Inodes store times after the year 2038. */
+  readonly hasLateTimes: boolean;
   /** Links have a target that fits into a block. */
   readonly longestTarget: number;
 }
@@ -187,7 +189,8 @@ class ScriptMaker {
   time(): string {
     if (this.oneIn(3)) return "now";
     if (this.oneIn(4)) return "omit";
-    const seconds = this.pick([0, 1, 86400 * 365, 1_500_000_000, 2_147_483_648, 4_000_000_000]);
+    const late = this.#limits.hasLateTimes ? [2_147_483_648, 4_000_000_000] : [];
+    const seconds = this.pick([0, 1, 86400 * 365, 1_500_000_000, 2_147_480_000, ...late]);
     return `${seconds + this.below(1000)}.${this.below(1_000_000_000)}`;
   }
 
@@ -391,9 +394,11 @@ const CALLS: Record<string, Call> = {
     weight: 40,
     make: (s) => {
       const size = s.position() + s.below(2) * s.below(5000);
-      s.add(
-        s.oneIn(3) ? `truncate ${s.existing("file")} ${size}` : `ftruncate ${s.slot()} ${size}`,
-      );
+      if (!s.oneIn(3)) return s.add(`ftruncate ${s.slot()} ${size}`);
+      const path = s.existing("file");
+      s.add(`truncate ${path} ${size}`);
+      // To a size that is the file's already, it changes no times for FUSE.
+      s.add(`utimens ${path} omit now`);
     },
   },
   fallocate: {

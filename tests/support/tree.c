@@ -179,6 +179,9 @@ static void print_content(int fd, off_t size)
 			break;
 		if (data >= 0)
 			hole = lseek(fd, data, SEEK_HOLE);
+		/* The kernel finds data at times where the file has ended. */
+		if (data >= 0 && hole < 0 && errno == ENXIO)
+			break;
 		if (hole < 0) {
 			error = errno;
 			break;
