@@ -121,7 +121,7 @@ const BEFORE = 0.85;
 /** A mount from its start to its end. */
 function record(images: readonly Image[], { cacheBytes }: Config, seed: number): Recording {
   const recorder = new CrashRecorder(...images);
-  const fs = openForWriting(recorder.devices, cacheBytes);
+  const fs = openForWriting(recorder.devices, { cacheBytes });
   const { statistics, maxBlocks } = fs.writing.parts.journal!;
   const startEnd = recorder.events.length;
   const work = new CrashWorkload(fs, {

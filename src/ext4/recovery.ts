@@ -29,7 +29,7 @@ import {
 } from "../jbd2/journal.ts";
 import { writeEmptyLog } from "../jbd2/journal_superblock.ts";
 import type { CommitTime } from "../jbd2/log_transaction.ts";
-import { deviceTarget, recover, type RecoveryResult } from "../jbd2/recovery.ts";
+import { deviceTarget, recover, type RecoveryResult, type ReplayTarget } from "../jbd2/recovery.ts";
 import { commitAlone, requireRoom } from "../jbd2/single_transaction.ts";
 import { writeBlocks } from "../jbd2/write_blocks.ts";
 import { fail, FsError } from "../sys/fs_error.ts";
@@ -142,7 +142,7 @@ export function recoverOnDevice(
   const { device, log } = fs;
   const changes = tryOut(fs, journal);
   const keep = keepErrorFields(fs);
-  const { transactions, blocks, nextTid } = recover(journal, deviceTarget(device, fs.blockSize));
+  const { transactions, blocks, nextTid } = recoverAll(journal, deviceTarget(device, fs.blockSize));
   keep();
   device.flush();
   if (changes.length === 0) emptyLog(journal, nextTid);
@@ -163,11 +163,12 @@ export function recoverOnDevice(
 function tryOut(fs: FileSystem, journal: Journal): readonly Block[] {
   try {
     const target = deviceTarget(fs.device, fs.blockSize);
-    const result = recover(journal, { ...target, write() {} });
-    const operations = requireWhole(journal, result);
+    const { nextTid } = recoverAll(journal, { ...target, write() {} });
+    const { operations, problem } = scanFastCommits(journal, nextTid);
+    if (problem !== undefined) throw problem;
     if (operations.length === 0) return [];
     const replayed = new OverlayDevice(fs.device, fs.blockSize);
-    recover(journal, deviceTarget(replayed, fs.blockSize));
+    recoverAll(journal, deviceTarget(replayed, fs.blockSize));
     const changed = new OverlayDevice(replayed, fs.blockSize);
     replayFastCommits(fs.reopenedOn(changed), operations);
     requireRoom(journal, changed.written.size);
@@ -181,15 +182,11 @@ function tryOut(fs: FileSystem, journal: Journal): readonly Block[] {
   }
 }
 
-/** The fast commits behind a log. Throws what is wrong with either of them. */
-function requireWhole(
-  journal: Journal,
-  { problems, nextTid }: RecoveryResult,
-): readonly FastCommitOperation[] {
-  if (problems.length > 0) throw problems[0];
-  const { operations, problem } = scanFastCommits(journal, nextTid);
-  if (problem !== undefined) throw problem;
-  return operations;
+/** Throws what is wrong: a block that is left out because it could not be read would be missed. */
+function recoverAll(journal: Journal, target: ReplayTarget): RecoveryResult {
+  const result = recover(journal, target);
+  if (result.problems.length > 0) throw result.problems[0];
+  return result;
 }
 
 /**

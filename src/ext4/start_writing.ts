@@ -16,7 +16,7 @@
  */
 
 import type { Device } from "../block/device.ts";
-import { EXT4_VALID_FS, Ext4SuperBlock as Sb } from "../disk/superblock.ts";
+import { EXT4_VALID_FS, Ext4SuperBlock as Sb, SUPERBLOCK_OFFSET } from "../disk/superblock.ts";
 import type { Journal, WritableJournalBlocks } from "../jbd2/journal.ts";
 import { endBeforeFastCommits, setLogFormat } from "../jbd2/journal_superblock.ts";
 import { JournalStore } from "../jbd2/journal_store.ts";
@@ -99,6 +99,8 @@ export function startWriting(
   // A journal, or a bitmap, that lies where something else does would destroy it.
   MetadataZones.of(fs);
   const quotas = openQuotas(fs, options);
+  // Every commit writes the superblock: it must not fail because it cannot be read just then.
+  fs.cache.hold(fs.cache.read(Math.floor(SUPERBLOCK_OFFSET / fs.blockSize)));
   const wasValid = (Sb.s_state.get(fs.superblock.view, 0) & EXT4_VALID_FS) !== 0;
   markInUse(fs, {
     now: options.now().sec,

@@ -164,7 +164,7 @@ export class Actor {
   insert(node: ModelNode, start: number, length: number): void {
     fallocate(this.fs, this.inode(node), INSERT_RANGE, start, length);
     const before = node.content!;
-    node.resize(start + length);
+    node.resize(start);
     node.write(start + length, before.subarray(start));
   }
 

@@ -2,7 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import type { CrashWorkload, Step } from "./crash_workload.ts";
-import { type CrashTree, entryAsText, treeAsText } from "./crash_tree.ts";
+import { type CrashTree, differences, treeAsText } from "./crash_tree.ts";
 
 /** The history of a file system up to a crash. */
 export type History = Pick<CrashWorkload, "steps" | "marks">;
@@ -89,17 +89,4 @@ function nearest(steps: readonly Step[], found: CrashTree): string {
   all.sort((a, b) => a.lines.length - b.lines.length);
   const [{ what, lines }] = all;
   return `behind "${what}":\n  ${lines.slice(0, 10).join("\n  ")}`;
-}
-
-function differences(expected: CrashTree, found: CrashTree): string[] {
-  const lines: string[] = [];
-  for (const [path, entry] of expected) {
-    const actual = found.get(path);
-    if (actual === undefined) lines.push(`${path} is missing`);
-    else if (entryAsText(actual) !== entryAsText(entry)) {
-      lines.push(`${path}: ${entryAsText(actual)} instead of ${entryAsText(entry)}`);
-    }
-  }
-  for (const path of found.keys()) if (!expected.has(path)) lines.push(`${path} is too much`);
-  return lines;
 }

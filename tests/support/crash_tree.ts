@@ -3,6 +3,7 @@
  * an image, read by the code under test, and of a model (crash_model.ts).
  */
 
+import { Buffer } from "node:buffer";
 import { crc32c } from "../../src/disk/crc32c.ts";
 import { readDirectory } from "../../src/ext4/directory.ts";
 import { readBytes } from "../../src/ext4/file.ts";
@@ -49,6 +50,23 @@ export function treeAsText(tree: CrashTree): string {
 
 export function entryAsText({ facts, content }: TreeEntry): string {
   return content === undefined ? facts : `${facts}, ${content.length} bytes`;
+}
+
+/** Where a tree is not what is expected, in words; none when it is the same, to the last byte. */
+export function differences(expected: CrashTree, found: CrashTree): string[] {
+  const lines: string[] = [];
+  for (const [path, entry] of expected) {
+    const actual = found.get(path);
+    if (actual === undefined) lines.push(`${path} is missing`);
+    else if (entryAsText(actual) !== entryAsText(entry)) {
+      lines.push(`${path}: ${entryAsText(actual)} instead of ${entryAsText(entry)}`);
+    } else if (entry.content && Buffer.compare(entry.content, actual.content!) !== 0) {
+      const at = entry.content.findIndex((byte, index) => actual.content![index] !== byte);
+      lines.push(`${path}: byte ${at} is ${actual.content![at]}`);
+    }
+  }
+  for (const path of found.keys()) if (!expected.has(path)) lines.push(`${path} is too much`);
+  return lines;
 }
 
 /** Reads a whole file system. Throws FsError on any damage. */
