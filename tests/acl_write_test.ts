@@ -2,15 +2,15 @@
 
 import assert from "node:assert/strict";
 import { ACL_UNDEFINED_ID } from "../src/disk/acl.ts";
-import { isMoreThanMode, modeOf, withinMode, withMode } from "../src/ext4/acl_mode.ts";
-import { setAttributes } from "../src/ext4/attributes.ts";
+import { isMoreThanMode, modeOf, withinMode, withMode } from "../src/ext4/xattr/acl_mode.ts";
+import { setAttributes } from "../src/ext4/inode/attributes.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
-import type { Inode } from "../src/ext4/inode.ts";
-import { lookup } from "../src/ext4/lookup.ts";
-import { makeDirectory, makeNode, makeSymlink } from "../src/ext4/namespace.ts";
-import { type AclEntry, AclTag, formatAcl, posixAclFromDisk } from "../src/ext4/posix_acl.ts";
-import { removeXattr, setXattr } from "../src/ext4/set_xattr.ts";
-import { getXattr } from "../src/ext4/xattr.ts";
+import type { Inode } from "../src/ext4/inode/inode.ts";
+import { lookup } from "../src/ext4/directory/lookup.ts";
+import { makeDirectory, makeNode, makeSymlink } from "../src/ext4/directory/namespace.ts";
+import { type AclEntry, AclTag, formatAcl, posixAclFromDisk } from "../src/ext4/xattr/posix_acl.ts";
+import { removeXattr, setXattr } from "../src/ext4/xattr/set_xattr.ts";
+import { getXattr } from "../src/ext4/xattr/xattr.ts";
 import { FsError } from "../src/sys/fs_error.ts";
 import { S_IFIFO, S_IFREG } from "../src/sys/stat.ts";
 import { complaintsAfter, openForWriting } from "./support/allocation.ts";

@@ -2,11 +2,15 @@
 
 import assert from "node:assert/strict";
 import { EXT4_APPEND_FL, EXT4_IMMUTABLE_FL } from "../src/disk/inode.ts";
-import { type AttributeChange, dropPrivileges, setAttributes } from "../src/ext4/attributes.ts";
+import {
+  type AttributeChange,
+  dropPrivileges,
+  setAttributes,
+} from "../src/ext4/inode/attributes.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
-import type { Inode } from "../src/ext4/inode.ts";
-import { setXattr } from "../src/ext4/set_xattr.ts";
-import { getXattr } from "../src/ext4/xattr.ts";
+import type { Inode } from "../src/ext4/inode/inode.ts";
+import { setXattr } from "../src/ext4/xattr/set_xattr.ts";
+import { getXattr } from "../src/ext4/xattr/xattr.ts";
 import { FsError } from "../src/sys/fs_error.ts";
 import { complaintsAfter, fileNamed, openForWriting } from "./support/allocation.ts";
 import * as libc from "./support/libc.ts";

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { EXT4_BG_BLOCK_UNINIT } from "../src/disk/group_desc.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
-import { groupOfInode } from "../src/ext4/group_choice.ts";
-import { MetadataZones } from "../src/ext4/metadata_zones.ts";
+import { groupOfInode } from "../src/ext4/allocation/group_choice.ts";
+import { MetadataZones } from "../src/ext4/allocation/metadata_zones.ts";
 import { FsError } from "../src/sys/fs_error.ts";
 import { S_IFDIR, S_IFREG } from "../src/sys/stat.ts";
 import {

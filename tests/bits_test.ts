@@ -11,7 +11,7 @@ import {
   nextZero,
   NOTHING_WITHHELD,
   setBits,
-} from "../src/ext4/bits.ts";
+} from "../src/ext4/allocation/bits.ts";
 import { Random } from "./support/random.ts";
 
 const BITS = 320;

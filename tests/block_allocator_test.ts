@@ -1,12 +1,12 @@
 /** Allocating and freeing blocks, against a model in memory and against e2fsprogs. */
 
 import assert from "node:assert/strict";
-import type { BlockRequest, BlockRun } from "../src/ext4/block_allocator.ts";
+import type { BlockRequest, BlockRun } from "../src/ext4/allocation/block_allocator.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
-import { inodeGoal } from "../src/ext4/group_choice.ts";
-import type { Inode } from "../src/ext4/inode.ts";
-import { heldBackClusters, reservedClusters } from "../src/ext4/space_limits.ts";
-import { usage } from "../src/ext4/statfs.ts";
+import { inodeGoal } from "../src/ext4/allocation/group_choice.ts";
+import type { Inode } from "../src/ext4/inode/inode.ts";
+import { heldBackClusters, reservedClusters } from "../src/ext4/allocation/space_limits.ts";
+import { usage } from "../src/ext4/superblock/statfs.ts";
 import type { Handle } from "../src/jbd2/handle.ts";
 import { FsError } from "../src/sys/fs_error.ts";
 import {

@@ -1,10 +1,10 @@
 /** Blocks for holes and holes for blocks, in maps of both kinds, against a model and e2fsck. */
 
 import assert from "node:assert/strict";
-import { mapNewBlocks, unmapBlocks } from "../src/ext4/block_map_write.ts";
+import { mapNewBlocks, unmapBlocks } from "../src/ext4/map/block_map_write.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
-import type { Inode } from "../src/ext4/inode.ts";
-import { mapBlocks } from "../src/ext4/map.ts";
+import type { Inode } from "../src/ext4/inode/inode.ts";
+import { mapBlocks } from "../src/ext4/map/map.ts";
 import type { Handle } from "../src/jbd2/handle.ts";
 import { complaintsAfter, fileNamed, makeLayout, openForWriting } from "./support/allocation.ts";
 import { Random } from "./support/random.ts";

@@ -10,13 +10,17 @@ import {
   type PublishedExtent,
   SLOT_SIZE,
 } from "../src/bpf/extent_table.ts";
-import { evict } from "../src/ext4/evict.ts";
-import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate } from "../src/ext4/fallocate.ts";
+import { evict } from "../src/ext4/inode/evict.ts";
+import {
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  fallocate,
+} from "../src/ext4/content/fallocate.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
-import { mapBlocks, MAX_FILE_BLOCKS } from "../src/ext4/map.ts";
-import { makeNode, unlink } from "../src/ext4/namespace.ts";
-import { setSize } from "../src/ext4/truncate.ts";
-import { writeFile } from "../src/ext4/write.ts";
+import { mapBlocks, MAX_FILE_BLOCKS } from "../src/ext4/map/map.ts";
+import { makeNode, unlink } from "../src/ext4/directory/namespace.ts";
+import { setSize } from "../src/ext4/content/truncate.ts";
+import { writeFile } from "../src/ext4/content/write.ts";
 import { ExtentPublisher } from "../src/mount/extent_publisher.ts";
 import { Nodes } from "../src/mount/nodes.ts";
 import { FsError } from "../src/sys/fs_error.ts";

@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
-import { foldName, isValidUtf8, sameFolded } from "../src/ext4/casefold.ts";
-import { CasefoldTable, FIRST_FOLDING, IGNORABLE, ORDINARY } from "../src/ext4/casefold_table.ts";
-import { directoryHash, HashVersion } from "../src/ext4/dirhash.ts";
+import { foldName, isValidUtf8, sameFolded } from "../src/ext4/directory/casefold.ts";
+import {
+  CasefoldTable,
+  FIRST_FOLDING,
+  IGNORABLE,
+  ORDINARY,
+} from "../src/ext4/directory/casefold_table.ts";
+import { directoryHash, HashVersion } from "../src/ext4/directory/dirhash.ts";
 import { askDxHash, formatHash } from "./support/dx_hash.ts";
 import { Random } from "./support/random.ts";
 import { requires } from "./support/requirements.ts";

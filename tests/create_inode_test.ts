@@ -7,9 +7,9 @@ import {
   EXT4_PROJINHERIT_FL,
   Ext4Inode,
 } from "../src/disk/inode.ts";
-import { createInode, type NewInode } from "../src/ext4/create_inode.ts";
+import { createInode, type NewInode } from "../src/ext4/inode/create_inode.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
-import type { Inode } from "../src/ext4/inode.ts";
+import type { Inode } from "../src/ext4/inode/inode.ts";
 import { FsError } from "../src/sys/fs_error.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from "../src/sys/stat.ts";
 import {

@@ -5,10 +5,10 @@
 
 import assert from "node:assert/strict";
 import { Ext4Inode } from "../src/disk/inode.ts";
-import { mapNewBlocks, unmapBlocks } from "../src/ext4/block_map_write.ts";
-import { createInode } from "../src/ext4/create_inode.ts";
+import { mapNewBlocks, unmapBlocks } from "../src/ext4/map/block_map_write.ts";
+import { createInode } from "../src/ext4/inode/create_inode.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
-import { keepUnlinked } from "../src/ext4/orphans_write.ts";
+import { keepUnlinked } from "../src/ext4/orphans/orphans_write.ts";
 import { FsError } from "../src/sys/fs_error.ts";
 import { type Log, SILENT } from "../src/sys/log.ts";
 import { S_IFREG } from "../src/sys/stat.ts";

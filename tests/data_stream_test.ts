@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { MemoryDevice } from "../src/block/memory_device.ts";
-import { DataStream } from "../src/ext4/data_stream.ts";
+import { DataStream } from "../src/ext4/content/data_stream.ts";
 
 const MEBIBYTE = 2 ** 20;
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { directoryHash, HashVersion } from "../src/ext4/dirhash.ts";
+import { directoryHash, HashVersion } from "../src/ext4/directory/dirhash.ts";
 import { Errno } from "../src/sys/errno.ts";
 import { FsError } from "../src/sys/fs_error.ts";
 import { askDxHash, formatHash, type HashQuestion } from "./support/dx_hash.ts";

@@ -8,13 +8,13 @@ import {
   FALLOC_FL_PUNCH_HOLE as PUNCH,
   FALLOC_FL_ZERO_RANGE as ZERO,
   fallocate,
-} from "../src/ext4/fallocate.ts";
-import { readBytes } from "../src/ext4/file.ts";
+} from "../src/ext4/content/fallocate.ts";
+import { readBytes } from "../src/ext4/content/file.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
-import type { Inode } from "../src/ext4/inode.ts";
-import { mapBlocks } from "../src/ext4/map.ts";
-import { setSize } from "../src/ext4/truncate.ts";
-import { writeFile } from "../src/ext4/write.ts";
+import type { Inode } from "../src/ext4/inode/inode.ts";
+import { mapBlocks } from "../src/ext4/map/map.ts";
+import { setSize } from "../src/ext4/content/truncate.ts";
+import { writeFile } from "../src/ext4/content/write.ts";
 import { Errno } from "../src/sys/errno.ts";
 import { FsError } from "../src/sys/fs_error.ts";
 import { complaintsAfter, fileNamed, openForWriting } from "./support/allocation.ts";

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { MemoryDevice } from "../src/block/memory_device.ts";
-import { foreignContent } from "../src/ext4/foreign.ts";
+import { foreignContent } from "../src/ext4/superblock/foreign.ts";
 import { FUSE4FS } from "./support/mount.ts";
 import { requires } from "./support/requirements.ts";
 import { run, TempDir } from "./support/run.ts";

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { MemoryDevice } from "../src/block/memory_device.ts";
 import { EXT4_EXTENTS_FL } from "../src/disk/inode.ts";
-import { rootNode } from "../src/ext4/extent_node.ts";
-import { extentRuns } from "../src/ext4/extents.ts";
+import { rootNode } from "../src/ext4/map/extent_node.ts";
+import { extentRuns } from "../src/ext4/map/extents.ts";
 import {
   FALLOC_FL_COLLAPSE_RANGE,
   FALLOC_FL_INSERT_RANGE,
@@ -12,12 +12,12 @@ import {
   FALLOC_FL_PUNCH_HOLE,
   FALLOC_FL_ZERO_RANGE,
   fallocate,
-} from "../src/ext4/fallocate.ts";
-import { readBytes } from "../src/ext4/file.ts";
+} from "../src/ext4/content/fallocate.ts";
+import { readBytes } from "../src/ext4/content/file.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
-import type { Inode } from "../src/ext4/inode.ts";
-import { setSize } from "../src/ext4/truncate.ts";
-import { writeFile } from "../src/ext4/write.ts";
+import type { Inode } from "../src/ext4/inode/inode.ts";
+import { setSize } from "../src/ext4/content/truncate.ts";
+import { writeFile } from "../src/ext4/content/write.ts";
 import {
   complaintsAfter,
   complaintsOf,

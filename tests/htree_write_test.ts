@@ -2,13 +2,19 @@
 
 import assert from "node:assert/strict";
 import { EXT4_INDEX_FL } from "../src/disk/inode.ts";
-import { readDirectory } from "../src/ext4/directory.ts";
-import { directoryHash, HashVersion } from "../src/ext4/dirhash.ts";
-import { evict } from "../src/ext4/evict.ts";
+import { readDirectory } from "../src/ext4/directory/directory.ts";
+import { directoryHash, HashVersion } from "../src/ext4/directory/dirhash.ts";
+import { evict } from "../src/ext4/inode/evict.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
-import type { Inode } from "../src/ext4/inode.ts";
-import { lookup, namedInode } from "../src/ext4/lookup.ts";
-import { link, makeDirectory, makeNode, removeDirectory, unlink } from "../src/ext4/namespace.ts";
+import type { Inode } from "../src/ext4/inode/inode.ts";
+import { lookup, namedInode } from "../src/ext4/directory/lookup.ts";
+import {
+  link,
+  makeDirectory,
+  makeNode,
+  removeDirectory,
+  unlink,
+} from "../src/ext4/directory/namespace.ts";
 import { Errno } from "../src/sys/errno.ts";
 import { FsError } from "../src/sys/fs_error.ts";
 import { S_IFREG } from "../src/sys/stat.ts";

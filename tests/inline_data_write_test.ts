@@ -3,9 +3,13 @@
 import assert from "node:assert/strict";
 import { EXT4_EXTENTS_FL, EXT4_INLINE_DATA_FL } from "../src/disk/inode.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
-import { readInlineData } from "../src/ext4/inline_data.ts";
-import { inlineCapacity, leaveInline, storeInlineData } from "../src/ext4/inline_data_write.ts";
-import type { Inode } from "../src/ext4/inode.ts";
+import { readInlineData } from "../src/ext4/content/inline_data.ts";
+import {
+  inlineCapacity,
+  leaveInline,
+  storeInlineData,
+} from "../src/ext4/content/inline_data_write.ts";
+import type { Inode } from "../src/ext4/inode/inode.ts";
 import { FsError } from "../src/sys/fs_error.ts";
 import { complaintsAfter, fileNamed, openForWriting } from "./support/allocation.ts";
 import { Random } from "./support/random.ts";

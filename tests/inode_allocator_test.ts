@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { Ext4Inode } from "../src/disk/inode.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
-import { groupOfInode } from "../src/ext4/group_choice.ts";
-import type { Inode } from "../src/ext4/inode.ts";
+import { groupOfInode } from "../src/ext4/allocation/group_choice.ts";
+import type { Inode } from "../src/ext4/inode/inode.ts";
 import type { Handle } from "../src/jbd2/handle.ts";
 import { FsError } from "../src/sys/fs_error.ts";
 import { S_IFDIR, S_IFREG } from "../src/sys/stat.ts";

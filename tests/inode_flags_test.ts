@@ -13,10 +13,10 @@ import {
   Ext4Inode,
 } from "../src/disk/inode.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
-import type { Inode } from "../src/ext4/inode.ts";
-import { changeFileAttributes, setVersion } from "../src/ext4/inode_flags.ts";
-import { setLabel } from "../src/ext4/label.ts";
-import { getXattr } from "../src/ext4/xattr.ts";
+import type { Inode } from "../src/ext4/inode/inode.ts";
+import { changeFileAttributes, setVersion } from "../src/ext4/inode/inode_flags.ts";
+import { setLabel } from "../src/ext4/superblock/label.ts";
+import { getXattr } from "../src/ext4/xattr/xattr.ts";
 import { FsError } from "../src/sys/fs_error.ts";
 import {
   complaintsAfter,

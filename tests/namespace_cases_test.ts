@@ -11,13 +11,13 @@ import {
   EXT4_PROJINHERIT_FL,
   Ext4Inode,
 } from "../src/disk/inode.ts";
-import { readDirectory } from "../src/ext4/directory.ts";
-import { directoryBlock } from "../src/ext4/directory_block.ts";
-import { evict } from "../src/ext4/evict.ts";
+import { readDirectory } from "../src/ext4/directory/directory.ts";
+import { directoryBlock } from "../src/ext4/directory/directory_block.ts";
+import { evict } from "../src/ext4/inode/evict.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
-import type { Inode } from "../src/ext4/inode.ts";
-import { EXT4_LINK_MAX } from "../src/ext4/link_count.ts";
-import { lookup, namedInode } from "../src/ext4/lookup.ts";
+import type { Inode } from "../src/ext4/inode/inode.ts";
+import { EXT4_LINK_MAX } from "../src/ext4/inode/link_count.ts";
+import { lookup, namedInode } from "../src/ext4/directory/lookup.ts";
 import {
   link,
   makeDirectory,
@@ -26,10 +26,10 @@ import {
   makeTemporary,
   removeDirectory,
   unlink,
-} from "../src/ext4/namespace.ts";
-import { rename, RENAME_EXCHANGE, RENAME_NOREPLACE } from "../src/ext4/rename.ts";
-import { setXattr } from "../src/ext4/set_xattr.ts";
-import { getXattr } from "../src/ext4/xattr.ts";
+} from "../src/ext4/directory/namespace.ts";
+import { rename, RENAME_EXCHANGE, RENAME_NOREPLACE } from "../src/ext4/directory/rename.ts";
+import { setXattr } from "../src/ext4/xattr/set_xattr.ts";
+import { getXattr } from "../src/ext4/xattr/xattr.ts";
 import type { ErrnoName } from "../src/sys/errno.ts";
 import { FsError } from "../src/sys/fs_error.ts";
 import { S_IFIFO, S_IFREG } from "../src/sys/stat.ts";

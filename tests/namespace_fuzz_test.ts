@@ -5,10 +5,10 @@
 
 import assert from "node:assert/strict";
 import { MemoryDevice } from "../src/block/memory_device.ts";
-import { readDirectory } from "../src/ext4/directory.ts";
-import { evict } from "../src/ext4/evict.ts";
+import { readDirectory } from "../src/ext4/directory/directory.ts";
+import { evict } from "../src/ext4/inode/evict.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
-import type { Inode } from "../src/ext4/inode.ts";
+import type { Inode } from "../src/ext4/inode/inode.ts";
 import {
   link,
   makeDirectory,
@@ -17,8 +17,8 @@ import {
   makeTemporary,
   removeDirectory,
   unlink,
-} from "../src/ext4/namespace.ts";
-import { rename } from "../src/ext4/rename.ts";
+} from "../src/ext4/directory/namespace.ts";
+import { rename } from "../src/ext4/directory/rename.ts";
 import { FsError } from "../src/sys/fs_error.ts";
 import { S_IFDIR, S_IFREG } from "../src/sys/stat.ts";
 import { openDeviceForWriting } from "./support/allocation.ts";

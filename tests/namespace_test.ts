@@ -5,8 +5,8 @@
 import assert from "node:assert/strict";
 import { EXT4_CASEFOLD_FL } from "../src/disk/inode.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
-import type { Inode } from "../src/ext4/inode.ts";
-import { makeDirectory } from "../src/ext4/namespace.ts";
+import type { Inode } from "../src/ext4/inode/inode.ts";
+import { makeDirectory } from "../src/ext4/directory/namespace.ts";
 import { S_IFDIR, S_IFLNK } from "../src/sys/stat.ts";
 import { complaintsAfter, openForWriting } from "./support/allocation.ts";
 import { debugfs } from "./support/images.ts";

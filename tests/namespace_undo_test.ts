@@ -7,12 +7,12 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { MemoryDevice } from "../src/block/memory_device.ts";
 import { EXT4_INLINE_DATA_FL } from "../src/disk/inode.ts";
-import { readDirectory } from "../src/ext4/directory.ts";
-import { isDotName } from "../src/ext4/directory_block.ts";
-import { evict } from "../src/ext4/evict.ts";
+import { readDirectory } from "../src/ext4/directory/directory.ts";
+import { isDotName } from "../src/ext4/directory/directory_block.ts";
+import { evict } from "../src/ext4/inode/evict.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
-import type { Inode } from "../src/ext4/inode.ts";
-import { namedInode } from "../src/ext4/lookup.ts";
+import type { Inode } from "../src/ext4/inode/inode.ts";
+import { namedInode } from "../src/ext4/directory/lookup.ts";
 import {
   link,
   makeDirectory,
@@ -21,8 +21,8 @@ import {
   makeTemporary,
   removeDirectory,
   unlink,
-} from "../src/ext4/namespace.ts";
-import { rename, RENAME_EXCHANGE, RENAME_WHITEOUT } from "../src/ext4/rename.ts";
+} from "../src/ext4/directory/namespace.ts";
+import { rename, RENAME_EXCHANGE, RENAME_WHITEOUT } from "../src/ext4/directory/rename.ts";
 import type { ErrnoName } from "../src/sys/errno.ts";
 import { fail, FsError } from "../src/sys/fs_error.ts";
 import { S_IFCHR, S_IFREG } from "../src/sys/stat.ts";

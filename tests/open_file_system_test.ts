@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { FileDevice } from "../src/block/file_device.ts";
-import { makeTemporary } from "../src/ext4/namespace.ts";
+import { makeTemporary } from "../src/ext4/directory/namespace.ts";
 import { openFileSystem } from "../src/mount/open_file_system.ts";
 import { parseMountOptions } from "../src/mount/options.ts";
 import { corrupt } from "../src/sys/fs_error.ts";

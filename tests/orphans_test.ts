@@ -1,15 +1,20 @@
 /** Orphans: what the disk says of them at each point, and that they are cleaned up after a crash. */
 
 import assert from "node:assert/strict";
-import { mapNewBlocks } from "../src/ext4/block_map_write.ts";
-import { createInode } from "../src/ext4/create_inode.ts";
-import { evict } from "../src/ext4/evict.ts";
+import { mapNewBlocks } from "../src/ext4/map/block_map_write.ts";
+import { createInode } from "../src/ext4/inode/create_inode.ts";
+import { evict } from "../src/ext4/inode/evict.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
-import type { Inode } from "../src/ext4/inode.ts";
-import { makeNode, unlink } from "../src/ext4/namespace.ts";
-import { listOrphans } from "../src/ext4/orphans.ts";
-import { addOrphan, dropUnlinked, keepUnlinked, removeOrphan } from "../src/ext4/orphans_write.ts";
-import { setSize } from "../src/ext4/truncate.ts";
+import type { Inode } from "../src/ext4/inode/inode.ts";
+import { makeNode, unlink } from "../src/ext4/directory/namespace.ts";
+import { listOrphans } from "../src/ext4/orphans/orphans.ts";
+import {
+  addOrphan,
+  dropUnlinked,
+  keepUnlinked,
+  removeOrphan,
+} from "../src/ext4/orphans/orphans_write.ts";
+import { setSize } from "../src/ext4/content/truncate.ts";
 import type { Handle } from "../src/jbd2/handle.ts";
 import { S_IFREG } from "../src/sys/stat.ts";
 import { complaintsAfter, makeLayout, openForWriting } from "./support/allocation.ts";

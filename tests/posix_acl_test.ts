@@ -6,7 +6,7 @@ import {
   parsePosixAcl,
   posixAclFromDisk,
   posixAclToDisk,
-} from "../src/ext4/posix_acl.ts";
+} from "../src/ext4/xattr/posix_acl.ts";
 import { Errno, errnoWords } from "../src/sys/errno.ts";
 import { FsError } from "../src/sys/fs_error.ts";
 import { askDebugfs } from "./support/debugfs.ts";

@@ -6,17 +6,17 @@
 
 import assert from "node:assert/strict";
 import { V2r1DiskDqblk as Entry } from "../src/disk/quota.ts";
-import { setAttributes } from "../src/ext4/attributes.ts";
-import { evict } from "../src/ext4/evict.ts";
+import { setAttributes } from "../src/ext4/inode/attributes.ts";
+import { evict } from "../src/ext4/inode/evict.ts";
 import {
   FALLOC_FL_COLLAPSE_RANGE,
   FALLOC_FL_KEEP_SIZE,
   FALLOC_FL_PUNCH_HOLE,
   fallocate,
-} from "../src/ext4/fallocate.ts";
+} from "../src/ext4/content/fallocate.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
-import { changeFileAttributes } from "../src/ext4/inode_flags.ts";
-import { lookup } from "../src/ext4/lookup.ts";
+import { changeFileAttributes } from "../src/ext4/inode/inode_flags.ts";
+import { lookup } from "../src/ext4/directory/lookup.ts";
 import {
   link,
   makeDirectory,
@@ -25,13 +25,13 @@ import {
   makeTemporary,
   removeDirectory,
   unlink,
-} from "../src/ext4/namespace.ts";
-import { QuotaFile, type QuotaType } from "../src/ext4/quota_file.ts";
-import { QuotaTree } from "../src/ext4/quota_tree.ts";
-import { rename } from "../src/ext4/rename.ts";
-import { removeXattr, setXattr } from "../src/ext4/set_xattr.ts";
-import { setSize } from "../src/ext4/truncate.ts";
-import { writeFile } from "../src/ext4/write.ts";
+} from "../src/ext4/directory/namespace.ts";
+import { QuotaFile, type QuotaType } from "../src/ext4/quota/quota_file.ts";
+import { QuotaTree } from "../src/ext4/quota/quota_tree.ts";
+import { rename } from "../src/ext4/directory/rename.ts";
+import { removeXattr, setXattr } from "../src/ext4/xattr/set_xattr.ts";
+import { setSize } from "../src/ext4/content/truncate.ts";
+import { writeFile } from "../src/ext4/content/write.ts";
 import { Ext4SuperBlock as Sb } from "../src/disk/superblock.ts";
 import { FsError } from "../src/sys/fs_error.ts";
 import { S_IFDIR, S_IFIFO, S_IFREG } from "../src/sys/stat.ts";

@@ -4,9 +4,9 @@
  */
 
 import assert from "node:assert/strict";
-import { evict } from "../src/ext4/evict.ts";
-import { makeTemporary } from "../src/ext4/namespace.ts";
-import { writeFile } from "../src/ext4/write.ts";
+import { evict } from "../src/ext4/inode/evict.ts";
+import { makeTemporary } from "../src/ext4/directory/namespace.ts";
+import { writeFile } from "../src/ext4/content/write.ts";
 import { S_IFREG } from "../src/sys/stat.ts";
 import { openForWriting } from "./support/allocation.ts";
 import { mountFuse4fs } from "./support/mount.ts";

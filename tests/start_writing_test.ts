@@ -6,7 +6,7 @@ import { MemoryDevice } from "../src/block/memory_device.ts";
 import type { Device } from "../src/block/device.ts";
 import { EXT4_ROOT_INO } from "../src/disk/inode.ts";
 import { EXT4_ERROR_FS, EXT4_VALID_FS, Ext4SuperBlock as Sb } from "../src/disk/superblock.ts";
-import { recordError } from "../src/ext4/error_record.ts";
+import { recordError } from "../src/ext4/superblock/error_record.ts";
 import { FileSystem, type OpenOptions } from "../src/ext4/filesystem.ts";
 import type { WriteOptions } from "../src/ext4/writing.ts";
 import { openJournal } from "../src/jbd2/journal.ts";

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { FileDevice } from "../src/block/file_device.ts";
 import { WindowDevice } from "../src/block/window_device.ts";
-import { inodeGoal } from "../src/ext4/group_choice.ts";
-import { trim } from "../src/ext4/trim.ts";
+import { inodeGoal } from "../src/ext4/allocation/group_choice.ts";
+import { trim } from "../src/ext4/allocation/trim.ts";
 import { FsError } from "../src/sys/fs_error.ts";
 import { complaintsAfter, fileNamed, makeLayout, openForWriting } from "./support/allocation.ts";
 import { attachLoop } from "./support/mount.ts";

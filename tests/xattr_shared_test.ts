@@ -5,15 +5,15 @@
 
 import assert from "node:assert/strict";
 import { EXT4_XATTR_INDEX_USER, Ext4XattrHeader } from "../src/disk/xattr.ts";
-import { valueReferences } from "../src/ext4/ea_inode.ts";
-import { evict } from "../src/ext4/evict.ts";
+import { valueReferences } from "../src/ext4/xattr/ea_inode.ts";
+import { evict } from "../src/ext4/inode/evict.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
-import type { Inode } from "../src/ext4/inode.ts";
-import { makeNode, unlink } from "../src/ext4/namespace.ts";
-import { removeXattr, setXattr } from "../src/ext4/set_xattr.ts";
-import { getXattr } from "../src/ext4/xattr.ts";
-import { xattrBlockOf } from "../src/ext4/xattr_block.ts";
-import { storeXattr } from "../src/ext4/xattr_write.ts";
+import type { Inode } from "../src/ext4/inode/inode.ts";
+import { makeNode, unlink } from "../src/ext4/directory/namespace.ts";
+import { removeXattr, setXattr } from "../src/ext4/xattr/set_xattr.ts";
+import { getXattr } from "../src/ext4/xattr/xattr.ts";
+import { xattrBlockOf } from "../src/ext4/xattr/xattr_block.ts";
+import { storeXattr } from "../src/ext4/xattr/xattr_write.ts";
 import { fail, FsError } from "../src/sys/fs_error.ts";
 import { S_IFREG } from "../src/sys/stat.ts";
 import { complaintsAfter, fileNamed, makeLayout, openForWriting } from "./support/allocation.ts";

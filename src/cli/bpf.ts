@@ -19,7 +19,7 @@ import {
   programSource,
 } from "../bpf/program.ts";
 import { parseProgramChoice } from "../bpf/program_choice.ts";
-import { findSuperblock } from "../ext4/superblock_search.ts";
+import { findSuperblock } from "../ext4/superblock/superblock_search.ts";
 import { cannotOpen, openImage } from "../mount/image.ts";
 import { LogSink } from "../mount/log_sink.ts";
 import { fail, FsError } from "../sys/fs_error.ts";

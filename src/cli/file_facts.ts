@@ -1,7 +1,7 @@
 /** Attributes of a file in words: what ls and stat print. */
 
 import type { FileSystem } from "../ext4/filesystem.ts";
-import type { Inode, InodeTime } from "../ext4/inode.ts";
+import type { Inode, InodeTime } from "../ext4/inode/inode.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from "../sys/stat.ts";
 
 interface FileType {

@@ -1,8 +1,8 @@
 /** What the commands share that look into an image without mounting it. */
 
 import { FileSystem } from "../ext4/filesystem.ts";
-import type { Inode } from "../ext4/inode.ts";
-import { resolvePath } from "../ext4/path.ts";
+import type { Inode } from "../ext4/inode/inode.ts";
+import { resolvePath } from "../ext4/directory/path.ts";
 import { cannotOpen, openImage } from "../mount/image.ts";
 import { LogSink } from "../mount/log_sink.ts";
 

@@ -2,7 +2,7 @@
 
 import type { Device } from "../block/device.ts";
 import { FileSystem } from "../ext4/filesystem.ts";
-import { findSuperblock } from "../ext4/superblock_search.ts";
+import { findSuperblock } from "../ext4/superblock/superblock_search.ts";
 import { cannotOpen, openImage } from "../mount/image.ts";
 import { LogSink, printable } from "../mount/log_sink.ts";
 import { FsError } from "../sys/fs_error.ts";

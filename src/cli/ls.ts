@@ -1,10 +1,10 @@
 /** `fuse4fs ls`: lists directories of an image without mounting it. */
 
-import { type DirectoryEntry, readDirectory } from "../ext4/directory.ts";
+import { type DirectoryEntry, readDirectory } from "../ext4/directory/directory.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
-import type { Inode } from "../ext4/inode.ts";
-import { entryInode } from "../ext4/lookup.ts";
-import { readSymlink } from "../ext4/symlink.ts";
+import type { Inode } from "../ext4/inode/inode.ts";
+import { entryInode } from "../ext4/directory/lookup.ts";
+import { readSymlink } from "../ext4/content/symlink.ts";
 import { FsError } from "../sys/fs_error.ts";
 import { modeString, permissions, shortTime, timeString, typeName } from "./file_facts.ts";
 import { findInode, type ImageCommandOptions, withFileSystem } from "./image_access.ts";

@@ -1,9 +1,9 @@
 /** `fuse4fs stat`: everything that the inode of a file says. */
 
 import type { FileSystem } from "../ext4/filesystem.ts";
-import type { Inode } from "../ext4/inode.ts";
-import { readSymlink } from "../ext4/symlink.ts";
-import { getXattr, listXattrNames } from "../ext4/xattr.ts";
+import type { Inode } from "../ext4/inode/inode.ts";
+import { readSymlink } from "../ext4/content/symlink.ts";
+import { getXattr, listXattrNames } from "../ext4/xattr/xattr.ts";
 import {
   allocatedBytes,
   flagNames,

@@ -4,7 +4,7 @@
  */
 
 import { Ext4SuperBlock as Sb } from "../disk/superblock.ts";
-import type { Superblock } from "../ext4/superblock.ts";
+import type { Superblock } from "../ext4/superblock/superblock.ts";
 import type { Json } from "./json.ts";
 import {
   backupGroups,

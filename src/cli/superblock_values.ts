@@ -5,7 +5,7 @@
 
 import { join32 } from "../disk/struct.ts";
 import { EXT4_ENC_STRICT_MODE_FL, Ext4SuperBlock as Sb } from "../disk/superblock.ts";
-import type { Superblock } from "../ext4/superblock.ts";
+import type { Superblock } from "../ext4/superblock/superblock.ts";
 import type { Json } from "./json.ts";
 import { hex } from "./names.ts";
 

@@ -4,8 +4,8 @@
  */
 
 import { EXT4_ERROR_FS, EXT4_VALID_FS, Ext4SuperBlock } from "../disk/superblock.ts";
-import type { Superblock } from "../ext4/superblock.ts";
-import { findSuperblock } from "../ext4/superblock_search.ts";
+import type { Superblock } from "../ext4/superblock/superblock.ts";
+import { findSuperblock } from "../ext4/superblock/superblock_search.ts";
 import { openImage } from "../mount/image.ts";
 import { isOwnMount, isReadOnly, type Mount, mountAt } from "../mount/mountinfo.ts";
 import { Errno } from "../sys/errno.ts";

@@ -12,13 +12,13 @@ import type { Handle } from "../jbd2/handle.ts";
 import { Errno } from "../sys/errno.ts";
 import { corrupt, fail, FsError } from "../sys/fs_error.ts";
 import type { Log } from "../sys/log.ts";
-import { GroupDescriptors } from "./groups.ts";
-import type { Inode } from "./inode.ts";
-import { InodeTable } from "./inode_table.ts";
-import type { MapObserver } from "./map_observer.ts";
-import { cleanOrphans } from "./orphan_cleanup.ts";
-import { DataStream } from "./data_stream.ts";
-import { recoverInMemory } from "./recovery.ts";
+import { GroupDescriptors } from "./allocation/groups.ts";
+import type { Inode } from "./inode/inode.ts";
+import { InodeTable } from "./inode/inode_table.ts";
+import type { MapObserver } from "./map/map_observer.ts";
+import { cleanOrphans } from "./orphans/orphan_cleanup.ts";
+import { DataStream } from "./content/data_stream.ts";
+import { recoverInMemory } from "./recovery/recovery.ts";
 import {
   claimForWriting,
   recoverForWriting,
@@ -26,8 +26,8 @@ import {
   startWriting,
   stopWriting,
 } from "./start_writing.ts";
-import type { Superblock } from "./superblock.ts";
-import { findSuperblock } from "./superblock_search.ts";
+import type { Superblock } from "./superblock/superblock.ts";
+import { findSuperblock } from "./superblock/superblock_search.ts";
 import { type WriteOptions, Writing } from "./writing.ts";
 
 const DEFAULT_CACHE_BYTES = 32 * 2 ** 20;

@@ -22,12 +22,12 @@ import { endBeforeFastCommits, setLogFormat } from "../jbd2/journal_superblock.t
 import { JournalStore } from "../jbd2/journal_store.ts";
 import { fail, FsError } from "../sys/fs_error.ts";
 import type { FileSystem } from "./filesystem.ts";
-import { MetadataZones } from "./metadata_zones.ts";
-import { MultipleMountProtection } from "./mmp.ts";
-import { markInUse, markUnused } from "./mount_state.ts";
-import { listOrphans } from "./orphans.ts";
-import { Quotas } from "./quotas.ts";
-import { discardLog, openWritableJournal, recoverOnDevice } from "./recovery.ts";
+import { MetadataZones } from "./allocation/metadata_zones.ts";
+import { MultipleMountProtection } from "./superblock/mmp.ts";
+import { markInUse, markUnused } from "./superblock/mount_state.ts";
+import { listOrphans } from "./orphans/orphans.ts";
+import { Quotas } from "./quota/quotas.ts";
+import { discardLog, openWritableJournal, recoverOnDevice } from "./recovery/recovery.ts";
 import { type WriteOptions, Writing } from "./writing.ts";
 
 /** Features of which reading needs to know little, and writing more than is known here. */

@@ -5,16 +5,16 @@ import type { JournalStore } from "../jbd2/journal_store.ts";
 import { Transactions } from "../jbd2/transactions.ts";
 import { Errno } from "../sys/errno.ts";
 import { FsError } from "../sys/fs_error.ts";
-import { BlockAllocator } from "./block_allocator.ts";
+import { BlockAllocator } from "./allocation/block_allocator.ts";
 import type { FileSystem } from "./filesystem.ts";
-import type { InodeTime } from "./inode.ts";
-import { InodeAllocator } from "./inode_allocator.ts";
-import type { MultipleMountProtection } from "./mmp.ts";
-import { updateFreeCounts } from "./mount_state.ts";
-import { SharedXattrBlocks } from "./shared_xattr_blocks.ts";
-import { Orphans } from "./orphans_write.ts";
-import type { QuotaType } from "./quota_file.ts";
-import type { Quotas } from "./quotas.ts";
+import type { InodeTime } from "./inode/inode.ts";
+import { InodeAllocator } from "./allocation/inode_allocator.ts";
+import type { MultipleMountProtection } from "./superblock/mmp.ts";
+import { updateFreeCounts } from "./superblock/mount_state.ts";
+import { SharedXattrBlocks } from "./xattr/shared_xattr_blocks.ts";
+import { Orphans } from "./orphans/orphans_write.ts";
+import type { QuotaType } from "./quota/quota_file.ts";
+import type { Quotas } from "./quota/quotas.ts";
 
 export interface WriteOptions {
   /** The time that goes into inodes. */

@@ -5,7 +5,7 @@
 
 import { EXT4_NOATIME_FL } from "../disk/inode.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
-import type { Inode, InodeTime } from "../ext4/inode.ts";
+import type { Inode, InodeTime } from "../ext4/inode/inode.ts";
 import { FsError } from "../sys/fs_error.ts";
 
 /**

@@ -7,10 +7,10 @@
 import { struct, u64 } from "../disk/struct.ts";
 import { Ext4SuperBlock } from "../disk/superblock.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
-import type { Inode } from "../ext4/inode.ts";
-import { changeFileAttributes, setVersion } from "../ext4/inode_flags.ts";
-import { setLabel } from "../ext4/label.ts";
-import { trim } from "../ext4/trim.ts";
+import type { Inode } from "../ext4/inode/inode.ts";
+import { changeFileAttributes, setVersion } from "../ext4/inode/inode_flags.ts";
+import { setLabel } from "../ext4/superblock/label.ts";
+import { trim } from "../ext4/allocation/trim.ts";
 import type { Caller } from "../fuse/handlers.ts";
 import { fail } from "../sys/fs_error.ts";
 import { FSLABEL_MAX, Fsxattr, visibleFlags, XFLAGS } from "./ioctls.ts";

@@ -4,7 +4,7 @@
  */
 
 import { Ext4SuperBlock } from "../disk/superblock.ts";
-import { recordError } from "../ext4/error_record.ts";
+import { recordError } from "../ext4/superblock/error_record.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
 import { fail, FsError } from "../sys/fs_error.ts";
 import type { Log } from "../sys/log.ts";

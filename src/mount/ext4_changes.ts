@@ -5,12 +5,12 @@
  */
 
 import { EXT4_DIRSYNC_FL, EXT4_SYNC_FL } from "../disk/inode.ts";
-import { dropPrivileges, setAttributes } from "../ext4/attributes.ts";
-import { copyRange } from "../ext4/copy_range.ts";
-import { evict } from "../ext4/evict.ts";
-import { fallocate } from "../ext4/fallocate.ts";
+import { dropPrivileges, setAttributes } from "../ext4/inode/attributes.ts";
+import { copyRange } from "../ext4/content/copy_range.ts";
+import { evict } from "../ext4/inode/evict.ts";
+import { fallocate } from "../ext4/content/fallocate.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
-import type { Inode, InodeTime } from "../ext4/inode.ts";
+import type { Inode, InodeTime } from "../ext4/inode/inode.ts";
 import {
   link,
   makeDirectory,
@@ -19,12 +19,12 @@ import {
   makeTemporary,
   removeDirectory,
   unlink,
-} from "../ext4/namespace.ts";
-import { rename } from "../ext4/rename.ts";
-import { removeXattr, setXattr } from "../ext4/set_xattr.ts";
-import { setSize } from "../ext4/truncate.ts";
-import { writeFile } from "../ext4/write.ts";
-import { getXattr } from "../ext4/xattr.ts";
+} from "../ext4/directory/namespace.ts";
+import { rename } from "../ext4/directory/rename.ts";
+import { removeXattr, setXattr } from "../ext4/xattr/set_xattr.ts";
+import { setSize } from "../ext4/content/truncate.ts";
+import { writeFile } from "../ext4/content/write.ts";
+import { getXattr } from "../ext4/xattr/xattr.ts";
 import type {
   AttributeChange,
   Attributes,

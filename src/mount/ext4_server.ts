@@ -6,16 +6,16 @@
 import type { DataSource } from "../block/device.ts";
 import type { ExtentTable } from "../bpf/extent_table.ts";
 import { EXT4_NAME_LEN } from "../disk/directory.ts";
-import { readDirectory } from "../ext4/directory.ts";
-import { isDotName } from "../ext4/directory_block.ts";
-import { fileSources, seekData, seekHole } from "../ext4/file.ts";
+import { readDirectory } from "../ext4/directory/directory.ts";
+import { isDotName } from "../ext4/directory/directory_block.ts";
+import { fileSources, seekData, seekHole } from "../ext4/content/file.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
-import type { Inode } from "../ext4/inode.ts";
-import { entryInode, namedInode } from "../ext4/lookup.ts";
-import { mapBlocks } from "../ext4/map.ts";
-import { usageIn } from "../ext4/statfs.ts";
-import { readSymlink } from "../ext4/symlink.ts";
-import { getXattr, listXattrNames } from "../ext4/xattr.ts";
+import type { Inode } from "../ext4/inode/inode.ts";
+import { entryInode, namedInode } from "../ext4/directory/lookup.ts";
+import { mapBlocks } from "../ext4/map/map.ts";
+import { usageIn } from "../ext4/superblock/statfs.ts";
+import { readSymlink } from "../ext4/content/symlink.ts";
+import { getXattr, listXattrNames } from "../ext4/xattr/xattr.ts";
 import type {
   Attributes,
   Caller,

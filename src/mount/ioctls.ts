@@ -16,7 +16,7 @@ import {
 import { Ext4SuperBlock } from "../disk/superblock.ts";
 import { struct, u32 } from "../disk/struct.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
-import type { Inode } from "../ext4/inode.ts";
+import type { Inode } from "../ext4/inode/inode.ts";
 
 const FS_IOC_GETFLAGS = 0x80086601;
 const FS_IOC32_GETFLAGS = 0x80046601;

@@ -15,15 +15,15 @@
  */
 
 import { EXT4_APPEND_FL, EXT4_IMMUTABLE_FL, EXT4_SYNC_FL } from "../disk/inode.ts";
-import { mapNewBlocks } from "../ext4/block_map_write.ts";
-import { changeSize, requireChangeable } from "../ext4/content.ts";
-import { convertExtent } from "../ext4/extents_write.ts";
+import { mapNewBlocks } from "../ext4/map/block_map_write.ts";
+import { changeSize, requireChangeable } from "../ext4/content/content.ts";
+import { convertExtent } from "../ext4/map/extents_write.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
-import type { Inode } from "../ext4/inode.ts";
-import { mapBlocks, type Mapping, MAX_FILE_BLOCKS } from "../ext4/map.ts";
-import { writeZeros } from "../ext4/padded_write.ts";
-import { maxFileSize } from "../ext4/size_limits.ts";
-import { moveInlineToBlocks } from "../ext4/write.ts";
+import type { Inode } from "../ext4/inode/inode.ts";
+import { mapBlocks, type Mapping, MAX_FILE_BLOCKS } from "../ext4/map/map.ts";
+import { writeZeros } from "../ext4/content/padded_write.ts";
+import { maxFileSize } from "../ext4/map/size_limits.ts";
+import { moveInlineToBlocks } from "../ext4/content/write.ts";
 import { registerIomapDevice } from "../fuse/backing.ts";
 import type { Caller } from "../fuse/handlers.ts";
 import type {

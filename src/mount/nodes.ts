@@ -6,8 +6,8 @@
 
 import { EXT4_CASEFOLD_FL, EXT4_GOOD_OLD_INODE_SIZE, EXT4_ROOT_INO } from "../disk/inode.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
-import type { Inode } from "../ext4/inode.ts";
-import { readSymlink } from "../ext4/symlink.ts";
+import type { Inode } from "../ext4/inode/inode.ts";
+import { readSymlink } from "../ext4/content/symlink.ts";
 import type { Attributes, Entry } from "../fuse/handlers.ts";
 import { makeDevice } from "../sys/stat.ts";
 

@@ -1,11 +1,11 @@
 /** Opening the file system of a mount: for writing where that is asked for and safe. */
 
 import type { Device } from "../block/device.ts";
-import { concerns, writingConcerns } from "../ext4/concerns.ts";
+import { concerns, writingConcerns } from "../ext4/superblock/concerns.ts";
 import { EXT4_ERROR_FS, Ext4SuperBlock as Sb } from "../disk/superblock.ts";
 import { FileSystem, type OpenOptions } from "../ext4/filesystem.ts";
-import type { Superblock } from "../ext4/superblock.ts";
-import { findSuperblock } from "../ext4/superblock_search.ts";
+import type { Superblock } from "../ext4/superblock/superblock.ts";
+import { findSuperblock } from "../ext4/superblock/superblock_search.ts";
 import type { WriteOptions } from "../ext4/writing.ts";
 import { Errno } from "../sys/errno.ts";
 import { FsError } from "../sys/fs_error.ts";

@@ -9,7 +9,7 @@
  */
 
 import { parseProgramChoice } from "../bpf/program_choice.ts";
-import type { QuotaType } from "../ext4/quota_file.ts";
+import type { QuotaType } from "../ext4/quota/quota_file.ts";
 import { fail } from "../sys/fs_error.ts";
 import { parseNumber, parseSeconds, parseSize } from "./option_list.ts";
 import type { Draft, MountSettings } from "./options.ts";

@@ -1,6 +1,6 @@
 /** What the mount options of one mount come to, and how they get there from the values of -o. */
 
-import type { QuotaType } from "../ext4/quota_file.ts";
+import type { QuotaType } from "../ext4/quota/quota_file.ts";
 import { fail } from "../sys/fs_error.ts";
 import type { AccessTimeRule } from "./access_times.ts";
 import type { ProgramSettings } from "./iomap_program.ts";

@@ -12,8 +12,8 @@
 
 import type { DataSource } from "../block/device.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
-import type { Inode } from "../ext4/inode.ts";
-import { mapBlocks } from "../ext4/map.ts";
+import type { Inode } from "../ext4/inode/inode.ts";
+import { mapBlocks } from "../ext4/map/map.ts";
 import { FsError } from "../sys/fs_error.ts";
 import { DevicePieces } from "./device_pieces.ts";
 import { ListingOrder } from "./listing_order.ts";

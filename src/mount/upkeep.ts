@@ -3,7 +3,7 @@
  * what went wrong meanwhile, and leave the device in order at the end.
  */
 
-import { evict } from "../ext4/evict.ts";
+import { evict } from "../ext4/inode/evict.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
 import { fail, FsError } from "../sys/fs_error.ts";
 import type { Log } from "../sys/log.ts";

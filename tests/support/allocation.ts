@@ -3,8 +3,8 @@
 import type { Device } from "../../src/block/device.ts";
 import { FileDevice } from "../../src/block/file_device.ts";
 import { FileSystem, type OpenOptions } from "../../src/ext4/filesystem.ts";
-import type { Inode } from "../../src/ext4/inode.ts";
-import { lookup } from "../../src/ext4/lookup.ts";
+import type { Inode } from "../../src/ext4/inode/inode.ts";
+import { lookup } from "../../src/ext4/directory/lookup.ts";
 import type { WriteOptions } from "../../src/ext4/writing.ts";
 import { run, type TempDir } from "./run.ts";
 

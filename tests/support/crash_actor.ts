@@ -3,14 +3,14 @@
  * model follows when the file system has done it: after an error it is as before.
  */
 
-import { evict } from "../../src/ext4/evict.ts";
-import { setAttributes } from "../../src/ext4/attributes.ts";
-import { copyRange } from "../../src/ext4/copy_range.ts";
-import { readDirectory } from "../../src/ext4/directory.ts";
-import { fallocate } from "../../src/ext4/fallocate.ts";
-import { readBytes } from "../../src/ext4/file.ts";
+import { evict } from "../../src/ext4/inode/evict.ts";
+import { setAttributes } from "../../src/ext4/inode/attributes.ts";
+import { copyRange } from "../../src/ext4/content/copy_range.ts";
+import { readDirectory } from "../../src/ext4/directory/directory.ts";
+import { fallocate } from "../../src/ext4/content/fallocate.ts";
+import { readBytes } from "../../src/ext4/content/file.ts";
 import type { FileSystem } from "../../src/ext4/filesystem.ts";
-import type { Inode } from "../../src/ext4/inode.ts";
+import type { Inode } from "../../src/ext4/inode/inode.ts";
 import {
   link,
   makeDirectory,
@@ -19,11 +19,11 @@ import {
   makeTemporary,
   removeDirectory,
   unlink,
-} from "../../src/ext4/namespace.ts";
-import { rename } from "../../src/ext4/rename.ts";
-import { setSize } from "../../src/ext4/truncate.ts";
-import { writeFile } from "../../src/ext4/write.ts";
-import { removeXattr, setXattr } from "../../src/ext4/set_xattr.ts";
+} from "../../src/ext4/directory/namespace.ts";
+import { rename } from "../../src/ext4/directory/rename.ts";
+import { setSize } from "../../src/ext4/content/truncate.ts";
+import { writeFile } from "../../src/ext4/content/write.ts";
+import { removeXattr, setXattr } from "../../src/ext4/xattr/set_xattr.ts";
 import { S_IFMT } from "../../src/sys/stat.ts";
 import {
   type Content,

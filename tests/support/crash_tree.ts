@@ -5,12 +5,12 @@
 
 import { Buffer } from "node:buffer";
 import { crc32c } from "../../src/disk/crc32c.ts";
-import { readDirectory } from "../../src/ext4/directory.ts";
-import { readBytes } from "../../src/ext4/file.ts";
+import { readDirectory } from "../../src/ext4/directory/directory.ts";
+import { readBytes } from "../../src/ext4/content/file.ts";
 import type { FileSystem } from "../../src/ext4/filesystem.ts";
-import type { Inode } from "../../src/ext4/inode.ts";
-import { readSymlink } from "../../src/ext4/symlink.ts";
-import { getXattr, listXattrNames } from "../../src/ext4/xattr.ts";
+import type { Inode } from "../../src/ext4/inode/inode.ts";
+import { readSymlink } from "../../src/ext4/content/symlink.ts";
+import { getXattr, listXattrNames } from "../../src/ext4/xattr/xattr.ts";
 
 /** One name. */
 export interface TreeEntry {

@@ -1,4 +1,4 @@
-/** Hashes of names as debugfs computes them: the oracle for src/ext4/dirhash.ts and casefold.ts. */
+/** Hashes of names as debugfs computes them: the oracle for src/ext4/directory/dirhash.ts and casefold.ts. */
 
 import { run, TempDir } from "./run.ts";
 

@@ -1,7 +1,7 @@
 /** Random changes to the content of files, made to the file system and to bytes in memory. */
 
 import assert from "node:assert/strict";
-import { copyRange } from "../../src/ext4/copy_range.ts";
+import { copyRange } from "../../src/ext4/content/copy_range.ts";
 import {
   FALLOC_FL_COLLAPSE_RANGE,
   FALLOC_FL_INSERT_RANGE,
@@ -9,13 +9,13 @@ import {
   FALLOC_FL_PUNCH_HOLE,
   FALLOC_FL_ZERO_RANGE,
   fallocate,
-} from "../../src/ext4/fallocate.ts";
-import { readBytes } from "../../src/ext4/file.ts";
+} from "../../src/ext4/content/fallocate.ts";
+import { readBytes } from "../../src/ext4/content/file.ts";
 import type { FileSystem } from "../../src/ext4/filesystem.ts";
-import type { Inode } from "../../src/ext4/inode.ts";
-import { mapBlocks } from "../../src/ext4/map.ts";
-import { setSize } from "../../src/ext4/truncate.ts";
-import { writeFile } from "../../src/ext4/write.ts";
+import type { Inode } from "../../src/ext4/inode/inode.ts";
+import { mapBlocks } from "../../src/ext4/map/map.ts";
+import { setSize } from "../../src/ext4/content/truncate.ts";
+import { writeFile } from "../../src/ext4/content/write.ts";
 import { Errno } from "../../src/sys/errno.ts";
 import { FsError } from "../../src/sys/fs_error.ts";
 import { fileNamed } from "./allocation.ts";

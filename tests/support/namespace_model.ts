@@ -4,13 +4,13 @@
  */
 
 import assert from "node:assert/strict";
-import { foldName } from "../../src/ext4/casefold.ts";
-import { readDirectory } from "../../src/ext4/directory.ts";
-import { isDotName } from "../../src/ext4/directory_block.ts";
-import { evict } from "../../src/ext4/evict.ts";
+import { foldName } from "../../src/ext4/directory/casefold.ts";
+import { readDirectory } from "../../src/ext4/directory/directory.ts";
+import { isDotName } from "../../src/ext4/directory/directory_block.ts";
+import { evict } from "../../src/ext4/inode/evict.ts";
 import type { FileSystem } from "../../src/ext4/filesystem.ts";
-import type { Inode } from "../../src/ext4/inode.ts";
-import { namedInode } from "../../src/ext4/lookup.ts";
+import type { Inode } from "../../src/ext4/inode/inode.ts";
+import { namedInode } from "../../src/ext4/directory/lookup.ts";
 import {
   link,
   makeDirectory,
@@ -18,15 +18,15 @@ import {
   makeSymlink,
   removeDirectory,
   unlink,
-} from "../../src/ext4/namespace.ts";
-import { parentOf } from "../../src/ext4/parent_entry.ts";
+} from "../../src/ext4/directory/namespace.ts";
+import { parentOf } from "../../src/ext4/directory/parent_entry.ts";
 import {
   rename,
   RENAME_EXCHANGE,
   RENAME_NOREPLACE,
   RENAME_WHITEOUT,
-} from "../../src/ext4/rename.ts";
-import { readSymlink } from "../../src/ext4/symlink.ts";
+} from "../../src/ext4/directory/rename.ts";
+import { readSymlink } from "../../src/ext4/content/symlink.ts";
 import { FsError } from "../../src/sys/fs_error.ts";
 import {
   S_IFBLK,

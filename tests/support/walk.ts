@@ -3,15 +3,15 @@
  * out besides data is an FsError; everything else is passed on, with the place it came from.
  */
 
-import { readDirectory } from "../../src/ext4/directory.ts";
-import { readBytes, seekData, seekHole } from "../../src/ext4/file.ts";
+import { readDirectory } from "../../src/ext4/directory/directory.ts";
+import { readBytes, seekData, seekHole } from "../../src/ext4/content/file.ts";
 import type { FileSystem } from "../../src/ext4/filesystem.ts";
-import type { Inode } from "../../src/ext4/inode.ts";
-import { namedInode } from "../../src/ext4/lookup.ts";
-import { mapBlocks } from "../../src/ext4/map.ts";
-import { usage } from "../../src/ext4/statfs.ts";
-import { readSymlink } from "../../src/ext4/symlink.ts";
-import { getXattr, listXattrNames } from "../../src/ext4/xattr.ts";
+import type { Inode } from "../../src/ext4/inode/inode.ts";
+import { namedInode } from "../../src/ext4/directory/lookup.ts";
+import { mapBlocks } from "../../src/ext4/map/map.ts";
+import { usage } from "../../src/ext4/superblock/statfs.ts";
+import { readSymlink } from "../../src/ext4/content/symlink.ts";
+import { getXattr, listXattrNames } from "../../src/ext4/xattr/xattr.ts";
 import { FsError } from "../../src/sys/fs_error.ts";
 
 /** How much of a file system is looked at: damage can make it seem endless. */

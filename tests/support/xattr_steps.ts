@@ -4,9 +4,14 @@
  */
 
 import type { FileSystem } from "../../src/ext4/filesystem.ts";
-import { lookup } from "../../src/ext4/lookup.ts";
-import { removeXattr, setXattr, XATTR_CREATE, XATTR_REPLACE } from "../../src/ext4/set_xattr.ts";
-import { getXattr, listXattrNames } from "../../src/ext4/xattr.ts";
+import { lookup } from "../../src/ext4/directory/lookup.ts";
+import {
+  removeXattr,
+  setXattr,
+  XATTR_CREATE,
+  XATTR_REPLACE,
+} from "../../src/ext4/xattr/set_xattr.ts";
+import { getXattr, listXattrNames } from "../../src/ext4/xattr/xattr.ts";
 import { FsError } from "../../src/sys/fs_error.ts";
 import * as libc from "./libc.ts";
 import { SystemError } from "./libc.ts";
