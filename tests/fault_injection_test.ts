@@ -312,11 +312,12 @@ for (const [name, mke2fs] of Object.entries(CONFIGS)) {
       const files = new CrashFiles(folder, [scene.image]);
       const isForAll = (what === EVERY && name === "ext4") ||
         Deno.env.get("ALL_FAILURES") !== undefined;
+      const sparse = name === "ext4" ? 3 : 1;
       const counts = { failed: 0, stopped: 0 };
       const operations = { ...OPERATIONS, ...(mke2fs.includes("ext3") ? {} : WITH_EXTENTS) };
       for (const [doing, operation] of Object.entries(operations)) {
         const intended = intendedBy(scene, operation);
-        for (let call = 0;; call += isForAll ? 1 : 1 + Math.floor(call / 8)) {
+        for (let call = 0;; call += isForAll ? 1 : 1 + Math.floor(call / sparse)) {
           const trial = begin(scene);
           const end = sabotage(trial, call);
           const error = act(trial.actor, operation);

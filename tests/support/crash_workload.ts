@@ -84,6 +84,21 @@ export class CrashWorkload {
     }
   }
 
+  /** Some files, durable, of a folder that no later step touches: contents by path. */
+  keepUntouched(): ReadonlyMap<string, Content> {
+    const { model } = this;
+    const dir = this.#actor.makeDirectory(model.root, "kept");
+    const kept = new Map<string, Content>();
+    for (let file = 0; file < 10; file++) {
+      const content = this.#bytes(1 + this.#random.below(20_000));
+      this.#actor.write(this.#actor.create(dir, `${file}`), 0, content);
+      kept.set(`/kept/${file}`, content);
+    }
+    this.commit();
+    model.remove(model.root, "kept");
+    return kept;
+  }
+
   /** fsync(2), of whatever file: everything is durable behind it. */
   commit(): void {
     this.#fs.writing.transactions.commit();
