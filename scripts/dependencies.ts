@@ -54,6 +54,8 @@ export const FOR_TESTING: readonly Dependency[] = [
   { debianPackage: "acl", why: "setfacl", isThere: program("setfacl") },
   { debianPackage: "xfsprogs", why: "another file system", isThere: program("mkfs.xfs") },
   { debianPackage: "btrfs-progs", why: "another file system", isThere: program("mkfs.btrfs") },
+  { debianPackage: "zsh", why: "its completion", isThere: program("zsh") },
+  { debianPackage: "fish", why: "its completion", isThere: program("fish") },
   { debianPackage: "fdisk", why: "sfdisk", isThere: program("sfdisk") },
   { debianPackage: "busybox-static", why: "the chroot test", isThere: program("busybox") },
   { debianPackage: "strace", why: "looks for network traffic", isThere: program("strace") },
