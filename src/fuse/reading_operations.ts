@@ -219,6 +219,7 @@ export const READING_OPERATIONS: readonly Operation[] = [
       });
       if (reply.listing(request, rows)) {
         for (const nodeId of listed) handlers.remember?.(nodeId);
+        handlers.listed?.();
       }
     },
   },

@@ -26,6 +26,7 @@ import type {
   StatFs,
   Timeouts,
 } from "../fuse/handlers.ts";
+import type { LazyPageStore } from "../fuse/page_store.ts";
 import { fail, FsError } from "../sys/fs_error.ts";
 import { type AccessTimeRule, AccessTimes } from "./access_times.ts";
 import { Ext4Changes } from "./ext4_changes.ts";
@@ -120,6 +121,11 @@ export class Ext4Server implements Handlers {
 
   get timeGranularity(): number {
     return this.#nodes.timeGranularity;
+  }
+
+  /** Content of files that nobody has asked for yet may go there; only where no file changes. */
+  set pageStore(store: LazyPageStore) {
+    this.#readAhead.pageStore = store;
   }
 
   get refusal(): FsError | undefined {
@@ -221,6 +227,10 @@ export class Ext4Server implements Handlers {
     if (isWhole) this.#listings.ended(nodeId, end);
     this.#readAhead.endListed();
     this.#accessTimes.note(dir);
+  }
+
+  listed(): void {
+    this.#readAhead.storeListed();
   }
 
   statfs(nodeId: number): StatFs {
