@@ -17,7 +17,7 @@
 
 import { Errno } from "../sys/errno.ts";
 import { fail, FsError } from "../sys/fs_error.ts";
-import { cString, setNonBlocking } from "../sys/libc.ts";
+import { cString, setBlocking } from "../sys/libc.ts";
 import type { Log } from "../sys/log.ts";
 import type { Handlers } from "./handlers.ts";
 import { FUSE_BUF_ROOM, FuseArgs, FuseBuf, LibfuseVersion } from "./layout.ts";
@@ -114,7 +114,7 @@ export class Session implements Disposable {
     }
     this.#isMounted = true;
     this.#context.reply.fuseFd = this.fd;
-    setNonBlocking(this.fd);
+    setBlocking(this.fd, false);
   }
 
   /** The descriptor of /dev/fuse. */
@@ -140,6 +140,14 @@ export class Session implements Disposable {
   /** The request that was received last. */
   get request(): Request {
     return this.#request;
+  }
+
+  /**
+   * From now on, receive waits for a request, or for the end of the session. A signal that comes in
+   * the very moment before it waits is noticed with the next request only.
+   */
+  receiveWaits(): void {
+    setBlocking(this.fd, true);
   }
 
   /**

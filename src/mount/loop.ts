@@ -4,7 +4,8 @@
  * Going to sleep and being woken costs more than a request does. So after each request the loop
  * looks for the next one a while before it sleeps, as long as that pays: when the last looks found
  * nothing it sleeps at once, and tries again from time to time. With only one processor to share,
- * looking would keep the client from running.
+ * looking would keep the client from running: there it sleeps in the call that gets the next request,
+ * which saves two.
  */
 
 import type { Session } from "../fuse/session.ts";
@@ -55,11 +56,15 @@ export function together(timers: readonly Timer[]): Timer | undefined {
 }
 
 /** What the loop needs of a session. */
-export type RequestSource = Pick<Session, "exited" | "fd" | "receive" | "process">;
+export type RequestSource =
+  & Pick<Session, "exited" | "fd" | "receive" | "process">
+  & Partial<Pick<Session, "receiveWaits">>;
 
 /** Answers requests until the session ends by an unmount or a signal. */
 export function serve(session: RequestSource, timer?: Timer): void {
-  const spin = new Spin(usableProcessors() > 1);
+  const hasCompany = usableProcessors() > 1;
+  const spin = new Spin(hasCompany);
+  if (!hasCompany && timer === undefined) session.receiveWaits?.();
   while (!session.exited) {
     // Asked for between any two requests: a busy client must not put a commit off for ever.
     const due = timer?.due();

@@ -528,10 +528,11 @@ export function isCloseOnExec(fd: number): boolean {
 const F_GETFL = 3;
 const F_SETFL = 4;
 
-/** Lets reads of `fd` return EAGAIN instead of waiting. */
-export function setNonBlocking(fd: number): void {
+/** Whether reads of `fd` wait, or return EAGAIN instead. */
+export function setBlocking(fd: number, isBlocking: boolean): void {
   const flags = check(libc().fcntl(fd, F_GETFL, 0n), () => "read descriptor flags");
-  check(libc().fcntl(fd, F_SETFL, BigInt(flags | O_NONBLOCK)), () => "set descriptor flags");
+  const wanted = isBlocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK;
+  check(libc().fcntl(fd, F_SETFL, BigInt(wanted)), () => "set descriptor flags");
 }
 
 /** Lets reads and writes of `fd` pass the page cache by, as if it had been opened with O_DIRECT. */
