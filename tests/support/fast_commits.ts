@@ -4,6 +4,7 @@
  * synced then, so that the mount, as it was at that time, shows what a replay has to bring back.
  */
 
+import { setXattr } from "./libc.ts";
 import { mountKernel } from "./mount.ts";
 import type { Random } from "./random.ts";
 import { run, type TempDir } from "./run.ts";
@@ -93,6 +94,13 @@ export function prepareOneOfEach(dir: string): void {
   Deno.mkdirSync(`${dir}/empty`);
   for (const name of ["kept", "gone", "moved", "over", "old/file", "cut", "mode"]) {
     Deno.writeFileSync(`${dir}/${name}`, new Uint8Array(50_000).fill(name.length));
+  }
+  // Larger than any block, where the file system has inodes for them.
+  setXattr(`${dir}/kept`, "user.small", new Uint8Array(100).fill(1));
+  try {
+    setXattr(`${dir}/kept`, "user.large", new Uint8Array(9000).fill(2));
+  } catch {
+    setXattr(`${dir}/kept`, "user.large", new Uint8Array(700).fill(2));
   }
 }
 

@@ -115,7 +115,7 @@ function addBlocks(fs: FileSystem, handle: Handle, inode: Inode, blocks: number)
 }
 
 /** All that is charged for an inode: with it, each large value of an attribute counts as one. */
-function wholeUse(fs: FileSystem, inode: Inode): QuotaUse {
+export function wholeUse(fs: FileSystem, inode: Inode): QuotaUse {
   let inodes = 1;
   for (const entry of allEntries(fs, inode)) {
     if (entry.valueIno !== 0) inodes++;

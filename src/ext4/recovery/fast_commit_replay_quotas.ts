@@ -6,6 +6,7 @@
 import { EXT4_ROOT_INO } from "../../disk/inode.ts";
 import type { FileSystem } from "../filesystem.ts";
 import type { Inode } from "../inode/inode.ts";
+import { wholeUse } from "../quota/accounting.ts";
 import { type QuotaIds, Quotas, type QuotaUse } from "../quota/quotas.ts";
 
 /** What an inode uses, and on whose account. */
@@ -58,7 +59,7 @@ export class ReplayedQuotas {
     if (inode.ino < firstInode && inode.ino !== EXT4_ROOT_INO) return undefined;
     return {
       ids: { user: inode.uid, group: inode.gid, project: inode.projectId },
-      use: { space: inode.blocks512(this.#fs.blockSize) * 512, inodes: 1 },
+      use: wholeUse(this.#fs, inode),
     };
   }
 }

@@ -35,6 +35,7 @@ import { inodeInUse } from "./fast_commit_replay_inodes.ts";
 import type { FileSystem } from "../filesystem.ts";
 import type { ClusterRun } from "../allocation/free_space.ts";
 import type { Inode } from "../inode/inode.ts";
+import { allEntries } from "../xattr/xattr.ts";
 
 /** Runs of clusters that one operation changes at most. */
 const RUNS_AT_ONCE = 256;
@@ -168,10 +169,16 @@ function* blocksBelow(fs: FileSystem, inode: Inode, node: ExtentNode): Generator
   }
 }
 
-/** What i_blocks counts, in blocks: whole clusters, each once, and those of the attributes. */
+/**
+ * What i_blocks counts, in blocks: whole clusters, each once, and those of the attributes. Large
+ * values of these have inodes of their own, but count for each file that refers to them.
+ */
 function countBlocks(fs: FileSystem, inode: Inode): number {
   const { clusterRatio } = fs.superblock;
   let clusters = inode.fileAcl === 0 ? 0 : 1;
+  for (const { valueIno, valueSize } of allEntries(fs, inode)) {
+    if (valueIno !== 0) clusters += Math.ceil(valueSize / (fs.blockSize * clusterRatio));
+  }
   /** The first cluster, counted through the file, that is not counted yet. */
   let next = 0;
   const visit = (node: ExtentNode) => {
