@@ -3,6 +3,7 @@
  * the arguments name, as `fuse4fs` takes them, or a demo image made on the spot.
  */
 
+import { mountAt } from "../src/mount/mountinfo.ts";
 import { ensure, FOR_MOUNTING } from "./dependencies.ts";
 import { buildIfNeeded, EXECUTABLE } from "./executable.ts";
 
@@ -29,13 +30,27 @@ function mountDemo(): void {
     console.error("Mounting needs /dev/fuse, which is not here or not for you");
     Deno.exit(1);
   }
-  makeDemoImage();
   Deno.mkdirSync(DEMO_MOUNTPOINT, { recursive: true });
-  const code = run(EXECUTABLE, [DEMO_IMAGE, DEMO_MOUNTPOINT, "-o", "ro"]);
+  if (mountAt(Deno.realPathSync(DEMO_MOUNTPOINT)) !== undefined) {
+    console.error(`Something is mounted at ./${DEMO_MOUNTPOINT} already`);
+    Deno.exit(1);
+  }
+  // What was written to an earlier one stays.
+  if (!exists(DEMO_IMAGE)) makeDemoImage();
+  const code = run(EXECUTABLE, [DEMO_IMAGE, DEMO_MOUNTPOINT]);
   if (code !== 0) Deno.exit(code);
   console.log(`\n${DEMO_IMAGE} is mounted at ./${DEMO_MOUNTPOINT}:\n`);
   run("ls", ["-lR", DEMO_MOUNTPOINT]);
   console.log(`\nUnmount with: ${EXECUTABLE} umount ${DEMO_MOUNTPOINT}`);
+}
+
+function exists(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    return false;
+  }
 }
 
 function makeDemoImage(): void {
