@@ -11,7 +11,7 @@ import { attachLoop, mountKernel } from "./support/mount.ts";
 import { requires } from "./support/requirements.ts";
 import { run, TempDir } from "./support/run.ts";
 
-const [LOOKUP, GETATTR, SETATTR, INIT, CREATE, FALLOCATE, UNLINK] = [1, 3, 4, 26, 35, 43, 10];
+const [LOOKUP, GETATTR, SETATTR, INIT, MKNOD, FALLOCATE, UNLINK] = [1, 3, 4, 26, 8, 43, 10];
 const [FREEZE, UNFREEZE, SHUTDOWN] = [4089, 4090, 4091];
 const [CONFIG, IOEND, BEGIN, END] = [4092, 4093, 4094, 4095];
 
@@ -66,8 +66,8 @@ function sizeOf(kernel: FakeKernel, nodeId: number): number {
 }
 
 function create(kernel: FakeKernel, text: string, uid = 0): number {
-  const args = packed([4, 2], [4, S_IFREG | 0o644], [4, 0o022], [4, 0]);
-  return Number(kernel.must(CREATE, 1, join(args, name(text)), uid).view.getBigUint64(0, true));
+  const args = packed([4, S_IFREG | 0o644], [4, 0], [4, 0o022], [4, 0]);
+  return Number(kernel.must(MKNOD, 1, join(args, name(text)), uid).view.getBigUint64(0, true));
 }
 
 function beginArguments(nodeId: number, pos: number, count: number, opflags: number) {

@@ -102,7 +102,9 @@ export const CHANGING_OPERATIONS: readonly Operation[] = [
     opcode: 35,
     takes: wire.FuseCreateIn,
     handle: (context) => {
-      const { changes, request } = context;
+      const { changes, request, reply, handlers, canSkipOpen } = context;
+      // A file that is made so has to be released in the end, one that is made by MKNOD has not.
+      if (canSkipOpen && handlers.createsFreely) return reply.error(request, Errno.ENOSYS);
       const { FuseCreateIn: In } = wire;
       const name = request.name(In.byteLength);
       sendCreated(context, changes.create(request.nodeId, name, newNode(request, In), request));

@@ -225,6 +225,11 @@ export interface Handlers {
   access(nodeId: number, mask: number, caller: Caller): void;
   readlink(nodeId: number): Uint8Array;
 
+  /**
+   * Nobody has to be refused an open, nor heard of: a kernel that opens without asking may make
+   * files as by mknod(2), and open them after that.
+   */
+  readonly createsFreely?: boolean;
   /** Undefined: answer ENOSYS once, and the kernel opens without asking from then on. */
   open(nodeId: number, flags: number, caller: Caller): OpenReply | undefined;
   /** At most `length` bytes from `position`; fewer only at the end of the file. */

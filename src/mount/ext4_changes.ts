@@ -7,7 +7,6 @@
 import { EXT4_DIRSYNC_FL, EXT4_SYNC_FL } from "../disk/inode.ts";
 import { dropPrivileges, setAttributes } from "../ext4/inode/attributes.ts";
 import { copyRange } from "../ext4/content/copy_range.ts";
-import { evict } from "../ext4/inode/evict.ts";
 import { fallocate } from "../ext4/content/fallocate.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
 import type { Inode, InodeTime } from "../ext4/inode/inode.ts";
@@ -37,12 +36,14 @@ import type {
   WriteManner,
 } from "../fuse/handlers.ts";
 import { fail, FsError } from "../sys/fs_error.ts";
-import { S_IFMT, S_IFREG, S_ISGID, S_IXGRP, splitDevice } from "../sys/stat.ts";
+import { S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP, splitDevice } from "../sys/stat.ts";
 import { supplementaryGroups } from "./caller_groups.ts";
 import { changeByIoctl } from "./changing_ioctls.ts";
 import { LateErrors } from "./late_errors.ts";
+import type { Listings } from "./listings.ts";
 import { LookupCounts } from "./lookup_counts.ts";
 import type { Nodes } from "./nodes.ts";
+import { UnusedFiles } from "./unused_files.ts";
 import type { Upkeep } from "./upkeep.ts";
 import { isAcl, isOffered, type XattrOptions } from "./xattr_names.ts";
 
@@ -64,14 +65,24 @@ export class Ext4Changes implements ChangeHandlers {
   readonly #nodes: Nodes;
   readonly #options: ChangeOptions;
   readonly #upkeep: Upkeep;
+  readonly #listings: Listings;
   readonly #lookups = new LookupCounts();
+  readonly unused: UnusedFiles;
   readonly #lateErrors: LateErrors;
 
-  constructor(fs: FileSystem, nodes: Nodes, options: ChangeOptions, upkeep: Upkeep) {
+  constructor(
+    fs: FileSystem,
+    nodes: Nodes,
+    listings: Listings,
+    options: ChangeOptions,
+    upkeep: Upkeep,
+  ) {
     this.#fs = fs;
     this.#nodes = nodes;
     this.#options = options;
     this.#upkeep = upkeep;
+    this.#listings = listings;
+    this.unused = new UnusedFiles(fs, (ino) => this.#lookups.isKnown(ino));
     this.#lateErrors = new LateErrors(fs.writing.options.monotonic);
   }
 
@@ -83,7 +94,7 @@ export class Ext4Changes implements ChangeHandlers {
   forget(nodeId: number, count: number): void {
     if (!this.#lookups.drop(nodeId, count)) return;
     this.#lateErrors.forget(nodeId);
-    this.#evictUnused(nodeId);
+    this.unused.add(nodeId);
   }
 
   /** Throws the error of a write that failed after write(2) had returned. */
@@ -93,8 +104,12 @@ export class Ext4Changes implements ChangeHandlers {
 
   setattr(nodeId: number, change: AttributeChange, caller: Caller): Attributes {
     const inode = this.#nodes.inode(nodeId);
-    this.#spaceFor(caller);
     const { uid, gid, size, ctime, killSetIds } = change;
+    // Of an unlinked file the kernel keeps the time of change until it forgets it.
+    if (onlyTellsOfChange(change) && inode.linksCount === 0 && !hasSetIds(inode)) {
+      return this.#nodes.attributes(inode);
+    }
+    this.#spaceFor(caller);
     if (size !== undefined) setSize(this.#fs, inode, size);
     const mode = change.mode === undefined ? undefined : change.mode & PERMISSIONS;
     const atime = this.#time(change.atime);
@@ -120,28 +135,28 @@ export class Ext4Changes implements ChangeHandlers {
     const dir = this.#nodes.inode(parent);
     const file = { ...this.#newFile(dir, node, caller), rdev: splitDevice(rdev) };
     const inode = makeNode(this.#fs, dir, name, file);
-    this.#syncDirectory(dir);
+    this.#directoryChanged(dir);
     return this.#nodes.entry(dir, inode);
   }
 
   mkdir(parent: number, name: Uint8Array, node: NewNode, caller: Caller): Entry {
     const dir = this.#nodes.inode(parent);
     const inode = makeDirectory(this.#fs, dir, name, this.#newFile(dir, node, caller));
-    this.#syncDirectory(dir);
+    this.#directoryChanged(dir);
     return this.#nodes.entry(dir, inode);
   }
 
   symlink(parent: number, name: Uint8Array, target: Uint8Array, caller: Caller): Entry {
     const dir = this.#nodes.inode(parent);
     const inode = makeSymlink(this.#fs, dir, name, target, this.#owner(dir, caller));
-    this.#syncDirectory(dir);
+    this.#directoryChanged(dir);
     return this.#nodes.entry(dir, inode);
   }
 
   create(parent: number, name: Uint8Array, node: NewNode, caller: Caller): Created {
     const dir = this.#nodes.inode(parent);
     const inode = makeNode(this.#fs, dir, name, this.#newFile(dir, asRegular(node), caller));
-    this.#syncDirectory(dir);
+    this.#directoryChanged(dir);
     return { entry: this.#nodes.entry(dir, inode), open: { handle: 0, keepCache: true } };
   }
 
@@ -156,20 +171,20 @@ export class Ext4Changes implements ChangeHandlers {
     this.#spaceFor(caller);
     const dir = this.#nodes.inode(newParent);
     link(this.#fs, inode, dir, newName);
-    this.#syncDirectory(dir);
+    this.#directoryChanged(dir);
     return this.#nodes.entry(dir, inode);
   }
 
   unlink(parent: number, name: Uint8Array): void {
     const dir = this.#nodes.inode(parent);
     this.#lostLink(unlink(this.#fs, dir, name));
-    this.#syncDirectory(dir);
+    this.#directoryChanged(dir);
   }
 
   rmdir(parent: number, name: Uint8Array): void {
     const dir = this.#nodes.inode(parent);
     this.#lostLink(removeDirectory(this.#fs, dir, name));
-    this.#syncDirectory(dir);
+    this.#directoryChanged(dir);
   }
 
   rename(
@@ -185,7 +200,7 @@ export class Ext4Changes implements ChangeHandlers {
     const owner = this.#owner(dir, caller);
     const replaced = rename(this.#fs, dir, name, newDir, newName, flags, owner);
     if (replaced !== undefined) this.#lostLink(replaced);
-    this.#syncDirectory(dir, newDir);
+    this.#directoryChanged(dir, newDir);
   }
 
   write(
@@ -263,6 +278,7 @@ export class Ext4Changes implements ChangeHandlers {
     input: Uint8Array,
     caller: Caller,
   ): Uint8Array | undefined {
+    this.unused.freeAll();
     const isRoot = caller.uid === 0 || this.#options.fakeroot;
     const call = { fs: this.#fs, inode, input, caller, isRoot, upkeep: this.#upkeep };
     const answer = changeByIoctl(command, call);
@@ -299,8 +315,9 @@ export class Ext4Changes implements ChangeHandlers {
     return { mode, umask, ...this.#owner(dir, caller) };
   }
 
-  /** Some of the space is reserved for root: whose request is it? */
+  /** A request that may take space. Some of it is reserved for root: whose request is it? */
   #spaceFor(user: { readonly uid: number; readonly gid: number }): void {
+    this.unused.freeAll();
     this.#fs.writing.blocks.user = this.#options.fakeroot ? ROOT : user;
   }
 
@@ -323,26 +340,15 @@ export class Ext4Changes implements ChangeHandlers {
   /** A name is gone. Without a reference of the kernel nobody can have the file open. */
   #lostLink(inode: Inode): void {
     const nodeId = this.#nodes.id(inode);
-    if (!this.#lookups.isKnown(nodeId)) this.#evictUnused(nodeId);
-  }
-
-  /** Nobody waits for what this does: its errors go into the log. */
-  #evictUnused(nodeId: number): void {
-    const { unlinkedInodes, writing } = this.#fs;
-    if (!unlinkedInodes.has(nodeId) || writing.transactions.failure !== undefined) return;
-    try {
-      evict(this.#fs, this.#nodes.inode(nodeId));
-    } catch (error) {
-      if (!(error instanceof FsError)) throw error;
-      this.#fs.report(error);
-    }
+    if (!this.#lookups.isKnown(nodeId)) this.unused.add(nodeId);
   }
 
   #syncFile(inode: Inode): void {
     if (this.#options.sync || inode.hasFlag(EXT4_SYNC_FL)) this.#upkeep.commit();
   }
 
-  #syncDirectory(...directories: readonly Inode[]): void {
+  #directoryChanged(...directories: readonly Inode[]): void {
+    for (const dir of directories) this.#listings.changed(this.#nodes.id(dir));
     const { sync, dirsync } = this.#options;
     const asks = (dir: Inode) => dir.hasFlag(EXT4_SYNC_FL | EXT4_DIRSYNC_FL);
     if (sync || dirsync || directories.some(asks)) this.#upkeep.commit();
@@ -362,8 +368,19 @@ function asMember(inode: Inode, caller: Caller): Caller {
   return { uid: caller.uid, gid: inode.gid, pid: caller.pid };
 }
 
+function hasSetIds(inode: Inode): boolean {
+  return (inode.mode & (S_ISUID | S_ISGID)) !== 0;
+}
+
 function asRegular(node: NewNode): NewNode {
   return { ...node, mode: S_IFREG | (node.mode & ~S_IFMT) };
+}
+
+/** Nothing but the time of change, which is also what is left of a chown(2) to the same owner. */
+function onlyTellsOfChange(change: AttributeChange): boolean {
+  const { mode, uid, gid, size, atime, mtime, ctime } = change;
+  return ctime !== undefined &&
+    [mode, uid, gid, size, atime, mtime].every((value) => value === undefined);
 }
 
 /**

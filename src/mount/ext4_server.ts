@@ -90,7 +90,7 @@ export class Ext4Server implements Handlers {
     const { accessTimes, directoryAccessTimes } = options;
     this.#accessTimes = new AccessTimes(fs, accessTimes, directoryAccessTimes);
     this.#opensFreely = !fs.superblock.features.has("encrypt");
-    this.changes = upkeep && new Ext4Changes(fs, this.#nodes, options, upkeep);
+    this.changes = upkeep && new Ext4Changes(fs, this.#nodes, this.#listings, options, upkeep);
     this.iomap = options.iomap ? this.#makeIomap(upkeep) : undefined;
   }
 
@@ -121,6 +121,10 @@ export class Ext4Server implements Handlers {
 
   get timeGranularity(): number {
     return this.#nodes.timeGranularity;
+  }
+
+  get createsFreely(): boolean {
+    return this.#opensFreely && this.#publisher === undefined;
   }
 
   /** Content of files that nobody has asked for yet may go there; only where no file changes. */
@@ -172,7 +176,7 @@ export class Ext4Server implements Handlers {
   }
 
   open(nodeId: number): OpenReply | undefined {
-    if (this.#opensFreely && this.#publisher === undefined) return undefined;
+    if (this.createsFreely) return undefined;
     const inode = this.#nodes.inode(nodeId);
     this.#publisher?.wanted(inode);
     if (this.#opensFreely) return { handle: 0, keepCache: true };
@@ -212,7 +216,7 @@ export class Ext4Server implements Handlers {
     add: (row: DirectoryRow, entry: Entry | undefined) => boolean,
   ): void {
     const dir = this.#nodes.inode(nodeId);
-    if (this.#listings.resume(nodeId, position) && this.#fs.isReadOnly) return;
+    if (this.#listings.resume(nodeId, position)) return;
     if (position === 0) this.#readAhead.beginListing(dir);
     let end = position;
     let isWhole = true;
@@ -235,6 +239,7 @@ export class Ext4Server implements Handlers {
 
   statfs(nodeId: number): StatFs {
     const { blockSize } = this.#fs;
+    this.changes?.unused.freeAll();
     const counts = usageIn(this.#fs, () => this.#nodes.inode(nodeId), this.#options.minixdf);
     return {
       bsize: blockSize,
@@ -305,6 +310,11 @@ export class Ext4Server implements Handlers {
       throw fail("ENOTTY", `Unknown ioctl 0x${command.toString(16)}`, { ino: inode.ino });
     }
     return answer;
+  }
+
+  /** Frees a file that nobody has any more; false when there is none. */
+  freeUnused(): boolean {
+    return this.changes?.unused.freeOne() ?? false;
   }
 
   destroy(): void {

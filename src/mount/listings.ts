@@ -6,8 +6,8 @@
  * large directory are work in vain: so after some thousand rows they are left out, until a name of
  * the directory is looked up.
  *
- * The end of a listing is asked for as such, with the position behind the last row. On a file
- * system that does not change, that is known from the time before.
+ * The end of a listing is asked for as such, with the position behind the last row. As long as the
+ * directory does not change, that is known from the time before.
  */
 
 /** Rows of one directory that get attributes although nobody has looked up any. */
@@ -45,6 +45,12 @@ export class Listings {
   ended(nodeId: number, position: number): void {
     const listing = this.#listings.get(nodeId);
     if (listing !== undefined) listing.end = position;
+  }
+
+  /** Names came or went. */
+  changed(nodeId: number): void {
+    const listing = this.#listings.get(nodeId);
+    if (listing !== undefined) listing.end = undefined;
   }
 
   /** A name was looked up: more of them will be. */

@@ -60,8 +60,16 @@ export type RequestSource =
   & Pick<Session, "exited" | "fd" | "receive" | "process">
   & Partial<Pick<Session, "receiveWaits">>;
 
-/** Answers requests until the session ends by an unmount or a signal. */
-export function serve(session: RequestSource, timer?: Timer): void {
+/**
+ * Answers requests until the session ends by an unmount or a signal.
+ * @param whileIdle does something small that can wait until nobody asks for anything; false: there
+ * is nothing to do
+ */
+export function serve(
+  session: RequestSource,
+  timer?: Timer,
+  whileIdle: () => boolean = () => false,
+): void {
   const hasCompany = usableProcessors() > 1;
   const spin = new Spin(hasCompany);
   if (!hasCompany && timer === undefined) session.receiveWaits?.();
@@ -77,7 +85,7 @@ export function serve(session: RequestSource, timer?: Timer): void {
       spin.answered();
       continue;
     }
-    if (spin.wantsToLook()) continue;
+    if (whileIdle() || spin.wantsToLook()) continue;
     waitReadable(session.fd, Math.min(LONGEST_SLEEP_MS, Math.ceil(due ?? LONGEST_SLEEP_MS)));
     spin.slept();
   }

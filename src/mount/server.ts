@@ -88,7 +88,7 @@ async function serveFileSystem(
     serve(session, timer);
     return;
   }
-  serve(stoppedByPanic(session, upkeep), timer);
+  serve(stoppedByPanic(session, upkeep), timer, () => server.freeUnused());
   const { panic } = upkeep.damage;
   if (panic !== undefined) throw panicError(fs, panic);
   // After a signal the mount is still there, with what the kernel has not written yet.

@@ -17,7 +17,7 @@ import type { FileSystem } from "../filesystem.ts";
 import type { Inode } from "../inode/inode.ts";
 import { posixAclFromDisk } from "./posix_acl.ts";
 import { xattrBlockOf } from "./xattr_block.ts";
-import { findXattr, sameBytes, type XattrEntry } from "./xattr_table.ts";
+import { sameBytes, type XattrEntry, xattrOf } from "./xattr_table.ts";
 
 /** What user space sees of an index: names of other indexes stay hidden. */
 const PREFIXES: readonly { readonly index: number; readonly prefix: string }[] = [
@@ -114,11 +114,10 @@ function findEntry(
   index: number,
   name: Uint8Array,
 ): XattrEntry | undefined {
-  const inBody = inode.xattrEntries();
-  return inBody[findXattr(inBody, index, name)] ??
-    xattrBlockOf(fs, inode)?.entries.find((entry) =>
-      entry.nameIndex === index && sameBytes(entry.name, name)
-    );
+  const inBody = xattrOf(inode.xattrEntries(), index, name);
+  if (inBody !== undefined) return inBody;
+  const block = xattrBlockOf(fs, inode);
+  return block && xattrOf(block.entries, index, name);
 }
 
 /** The entries of all attributes, those that user space does not see among them. */

@@ -136,6 +136,15 @@ export function findXattr(
   return entries.findIndex((entry) => entry.nameIndex === nameIndex && sameBytes(entry.name, name));
 }
 
+/** The attribute of a table, if it is there. */
+export function xattrOf(
+  entries: readonly XattrEntry[],
+  nameIndex: number,
+  name: Uint8Array,
+): XattrEntry | undefined {
+  return entries.find((entry) => entry.nameIndex === nameIndex && sameBytes(entry.name, name));
+}
+
 /** True for names of the same bytes. */
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;

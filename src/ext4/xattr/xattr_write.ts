@@ -29,6 +29,7 @@ import {
   sameBytes,
   type XattrEntry,
   xattrEntrySize,
+  xattrOf,
   xattrTableSize,
 } from "./xattr_table.ts";
 
@@ -68,7 +69,7 @@ export function storeXattr(
   requireSizes(name, value);
   const tables = tablesOf(fs, inode);
   const { body, block } = tables;
-  const old = body[findXattr(body, index, name)] ?? block[findXattr(block, index, name)];
+  const old = xattrOf(body, index, name) ?? xattrOf(block, index, name);
   if (value === undefined ? old === undefined : old !== undefined && hasValue(old, value)) return;
   fs.modifyInode(handle, inode);
   const next = value === undefined
