@@ -130,9 +130,9 @@ export class BackgroundServer {
   ready(): void {
     outliveParent();
     setsid();
+    Deno.chdir("/");
     this.#report("0");
     letGoOfStandardStreams();
-    Deno.chdir("/");
   }
 
   /** Tells the parent why there is no mount. */
