@@ -50,6 +50,7 @@ export const FOR_TESTING: readonly Dependency[] = [
   ...FOR_MOUNTING,
   { debianPackage: "libfuse3-dev", why: "C programs of the tests", isThere: hasPkg("fuse3") },
   { debianPackage: "pkg-config", why: "C programs of the tests", isThere: program("pkg-config") },
+  { debianPackage: "python3", why: "scripts of system calls", isThere: program("python3") },
   { debianPackage: "attr", why: "setfattr", isThere: program("setfattr") },
   { debianPackage: "acl", why: "setfacl", isThere: program("setfacl") },
   { debianPackage: "xfsprogs", why: "another file system", isThere: program("mkfs.xfs") },
