@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { type RequestSource, serve, Spin, type Timer, together } from "../src/mount/loop.ts";
-import { close, makePipe } from "../src/sys/libc.ts";
+import { close, makePipe, usableProcessors } from "../src/sys/libc.ts";
 
 /** A clock that a test turns. */
 class Clock {
@@ -125,7 +125,7 @@ Deno.test("serve: a timer fires while nobody asks for anything", () => {
     if (fired === 3) session.waiting = 1;
   });
   const start = performance.now();
-  serve(session, ticker);
+  serve(session, { timer: ticker });
   const took = performance.now() - start;
   assert.equal(ticker.fired, 3);
   assert.ok(took >= 15 && took < 900, `${took} ms`);
@@ -143,8 +143,30 @@ Deno.test("serve: a timer fires in a stream of requests that never ends", () => 
     process.call(this);
     if (this.answered > 10_000_000) throw new Error("the timer starved");
   };
-  assert.throws(() => serve(session, ticker), done);
+  assert.throws(() => serve(session, { timer: ticker }), done);
   assert.ok(session.answered > 0);
+});
+
+Deno.test("serve: processors are kept awake for a stream of requests, and not after it", () => {
+  using session = new PipeSession(1000);
+  session.waiting = 999;
+  const timer = new Ticker(200, () => session.waiting = 1);
+  const calls: string[] = [];
+  const wakeLatency = {
+    isHeld: false,
+    hold() {
+      if (!this.isHeld) calls.push(`hold after ${session.answered}`);
+      this.isHeld = true;
+    },
+    release() {
+      calls.push(`release after ${session.answered}`);
+      this.isHeld = false;
+    },
+  };
+  serve(session, { timer, wakeLatency });
+  // With one processor nothing is found by looking, and no other could wait.
+  const expected = usableProcessors() > 1 ? ["hold after 65", "release after 999"] : [];
+  assert.deepEqual(calls, expected);
 });
 
 Deno.test("together: the time of the earliest, and only who is due is called", () => {

@@ -106,10 +106,11 @@ export class Ext4Changes implements ChangeHandlers {
     const inode = this.#nodes.inode(nodeId);
     const { uid, gid, size, ctime, killSetIds } = change;
     // Of an unlinked file the kernel keeps the time of change until it forgets it.
-    if (onlyTellsOfChange(change) && inode.linksCount === 0 && !hasSetIds(inode)) {
+    if (inode.linksCount === 0 && !hasSetIds(inode) && onlyTellsOfChange(change, inode)) {
       return this.#nodes.attributes(inode);
     }
-    this.#spaceFor(caller);
+    // Times have their places in the record: they take no space.
+    if (killSetIds || !tellsOfTimesOnly(change)) this.#spaceFor(caller);
     if (size !== undefined) setSize(this.#fs, inode, size);
     const mode = change.mode === undefined ? undefined : change.mode & PERMISSIONS;
     const atime = this.#time(change.atime);
@@ -226,6 +227,7 @@ export class Ext4Changes implements ChangeHandlers {
     caller: Caller,
   ): void {
     const inode = this.#nodes.inode(nodeId);
+    this.unused.freeAll();
     this.#spaceFor(caller);
     fallocate(this.#fs, inode, mode, position, length);
     this.#syncFile(inode);
@@ -314,7 +316,7 @@ export class Ext4Changes implements ChangeHandlers {
 
   /** A request that may take space. Some of it is reserved for root: whose request is it? */
   #spaceFor(user: { readonly uid: number; readonly gid: number }): void {
-    this.unused.freeAll();
+    this.unused.makeRoom();
     this.#fs.writing.blocks.user = this.#options.fakeroot ? ROOT : user;
   }
 
@@ -373,11 +375,21 @@ function asRegular(node: NewNode): NewNode {
   return { ...node, mode: S_IFREG | (node.mode & ~S_IFMT) };
 }
 
-/** Nothing but the time of change, which is also what is left of a chown(2) to the same owner. */
-function onlyTellsOfChange(change: AttributeChange): boolean {
-  const { mode, uid, gid, size, atime, mtime, ctime } = change;
-  return ctime !== undefined &&
-    [mode, uid, gid, size, atime, mtime].every((value) => value === undefined);
+/** Nothing but times, one at least. */
+function tellsOfTimesOnly({ mode, uid, gid, size, atime, mtime, ctime }: AttributeChange): boolean {
+  return mode === undefined && uid === undefined && gid === undefined && size === undefined &&
+    (atime !== undefined || mtime !== undefined || ctime !== undefined);
+}
+
+/** Nothing new but the time of change, which is also what is left of a chown(2) to the same owner. */
+function onlyTellsOfChange(change: AttributeChange, { atime, mtime }: Inode): boolean {
+  return tellsOfTimesOnly(change) && change.ctime !== undefined &&
+    isNothingNew(change.atime, atime) && isNothingNew(change.mtime, mtime);
+}
+
+function isNothingNew(time: Timespec | "now" | undefined, known: InodeTime): boolean {
+  return time === undefined ||
+    (time !== "now" && time.sec === known.sec && time.nsec === known.nsec);
 }
 
 /**

@@ -10,6 +10,7 @@
 
 import type { Session } from "../fuse/session.ts";
 import { usableProcessors, waitReadable } from "../sys/libc.ts";
+import type { WakeLatency } from "./wake_latency.ts";
 
 /**
  * How long to look before going to sleep. 30 do for stat(2), one after the other; what tar does
@@ -20,6 +21,10 @@ const SPIN_MICROSECONDS = 100;
 const PATIENCE = 16;
 /** While it has given up, every so many requests it looks again. */
 const RETRY_EVERY = 64;
+/** So many requests in a row that were found by looking are a stream of them. */
+const STREAM = 64;
+/** Milliseconds without a request after which a stream has ended. */
+const END_OF_STREAM_MS = 5;
 /** A signal that arrives between the check and the poll is noticed after this time at the latest. */
 const LONGEST_SLEEP_MS = 1000;
 
@@ -55,21 +60,26 @@ export function together(timers: readonly Timer[]): Timer | undefined {
   };
 }
 
+/** What the loop does, or sees to, beside answering requests. */
+export interface LoopOptions {
+  readonly timer?: Timer | undefined;
+  /**
+   * Does something small that can wait until requests stop coming one after the other; false: there
+   * is nothing to do.
+   */
+  readonly whileIdle?: () => boolean;
+  /** Held as long as requests come one after the other. */
+  readonly wakeLatency?: Pick<WakeLatency, "isHeld" | "hold" | "release">;
+}
+
 /** What the loop needs of a session. */
 export type RequestSource =
   & Pick<Session, "exited" | "fd" | "receive" | "process">
   & Partial<Pick<Session, "receiveWaits">>;
 
-/**
- * Answers requests until the session ends by an unmount or a signal.
- * @param whileIdle does something small that can wait until nobody asks for anything; false: there
- * is nothing to do
- */
-export function serve(
-  session: RequestSource,
-  timer?: Timer,
-  whileIdle: () => boolean = () => false,
-): void {
+/** Answers requests until the session ends by an unmount or a signal. */
+export function serve(session: RequestSource, options: LoopOptions = {}): void {
+  const { timer, whileIdle, wakeLatency } = options;
   const hasCompany = usableProcessors() > 1;
   const spin = new Spin(hasCompany);
   if (!hasCompany && timer === undefined) session.receiveWaits?.();
@@ -83,10 +93,14 @@ export function serve(
     if (session.receive()) {
       session.process();
       spin.answered();
+      if (spin.streak >= STREAM) wakeLatency?.hold();
       continue;
     }
-    if (whileIdle() || spin.wantsToLook()) continue;
-    waitReadable(session.fd, Math.min(LONGEST_SLEEP_MS, Math.ceil(due ?? LONGEST_SLEEP_MS)));
+    if (spin.wantsToLook() || whileIdle?.()) continue;
+    const isStream = wakeLatency?.isHeld ?? false;
+    const longest = isStream ? END_OF_STREAM_MS : LONGEST_SLEEP_MS;
+    const isOver = !waitReadable(session.fd, Math.min(longest, Math.ceil(due ?? longest)));
+    if (isOver && isStream) wakeLatency?.release();
     spin.slept();
   }
 }
@@ -96,6 +110,8 @@ export class Spin {
   readonly #allowed: boolean;
   /** Milliseconds. */
   readonly #now: () => number;
+  /** Requests in a row, up to the last one, that were found by looking. */
+  streak = 0;
   /** Time of the last answer, while looking. */
   #since = 0;
   #looking = false;
@@ -111,7 +127,10 @@ export class Spin {
   /** A request was answered: look for the next one from now on. */
   answered(): void {
     if (!this.#allowed) return;
-    if (this.#looking && this.#foundByLooking) this.#vain = 0;
+    if (this.#looking && this.#foundByLooking) {
+      this.#vain = 0;
+      this.streak++;
+    }
     this.#looking = this.#vain < PATIENCE || ++this.#skipped % RETRY_EVERY === 0;
     this.#foundByLooking = true;
     if (this.#looking) this.#since = this.#now();
@@ -125,6 +144,7 @@ export class Spin {
   /** The time was over, and the loop slept: looking was in vain. */
   slept(): void {
     if (this.#looking) this.#vain++;
+    this.streak = 0;
     this.#looking = false;
     this.#foundByLooking = false;
   }

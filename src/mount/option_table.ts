@@ -331,6 +331,15 @@ export const MOUNT_OPTIONS: readonly MountOption[] = [
   value("cache_size", "BYTES", "server", "memory for metadata; k, m and g are units", (s, text) => {
     s.cacheBytes = parseCacheSize(text);
   }),
+  value(
+    "wake_latency",
+    "MICROSECONDS",
+    "server",
+    "keep waiting processors ready to wake within this time while requests come one after the other; off: let them sleep; auto, the default: 0 in a virtual machine with the idle driver haltpoll, off elsewhere",
+    (settings, text) => {
+      settings.wakeLatency = text === "off" || text === "auto" ? text : parseLatency(text);
+    },
+  ),
   {
     ...value(
       "iomap",
@@ -497,6 +506,12 @@ function parseCacheSize(text: string): number {
     throw fail("EINVAL", `cache_size: '${text}' is not between one block and 2g`);
   }
   return size;
+}
+
+function parseLatency(text: string): number {
+  const microseconds = parseNumber("wake_latency", text);
+  if (microseconds < 2 ** 31) return microseconds;
+  throw fail("EINVAL", `wake_latency: '${text}' is more than half an hour`);
 }
 
 function setBpf(settings: Draft, change: Partial<MountSettings["bpf"]>): void {

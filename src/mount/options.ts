@@ -6,6 +6,7 @@ import type { AccessTimeRule } from "./access_times.ts";
 import type { ProgramSettings } from "./iomap_program.ts";
 import { splitOptionList } from "./option_list.ts";
 import { DEFAULT_COMMIT_SECONDS, MOUNT_OPTIONS, type MountOption } from "./option_table.ts";
+import type { WakeLatencySetting } from "./wake_latency.ts";
 
 /** What the options of one mount come to. */
 export interface MountSettings {
@@ -61,6 +62,8 @@ export interface MountSettings {
   readonly negativeTimeout: number | undefined;
   readonly attributeTimeout: number | undefined;
 
+  /** How long processors may take to wake up while requests come one after the other. */
+  readonly wakeLatency: WakeLatencySetting;
   readonly iomap: "on" | "off" | "auto";
   readonly bpf: ProgramSettings;
   /** Which libfuse3 to load: `auto`, `system`, `embedded`, or a path. */
@@ -128,6 +131,7 @@ function defaultSettings(): Draft {
     errors: undefined,
     quotaLimits: new Set(),
     quotaFiles: false,
+    wakeLatency: "auto",
     dirsync: false,
     sync: false,
     lazytime: false,

@@ -18,6 +18,7 @@ import { openFileSystem } from "./open_file_system.ts";
 import type { MountSettings } from "./options.ts";
 import { raiseReadAhead } from "./read_ahead_size.ts";
 import { Upkeep } from "./upkeep.ts";
+import { WakeLatency } from "./wake_latency.ts";
 
 /** Names and attributes change only through the server: the kernel may keep them for a day. */
 const TIMEOUT_SECONDS = 86400;
@@ -84,11 +85,13 @@ async function serveFileSystem(
   raiseReadAhead(mountpoint, log);
   mount.ready();
   const timer = together([upkeep, publisher].filter((timer) => timer !== undefined));
+  using wakeLatency = new WakeLatency(settings.wakeLatency, log);
   if (upkeep === undefined) {
-    serve(session, timer);
+    serve(session, { timer, wakeLatency });
     return;
   }
-  serve(stoppedByPanic(session, upkeep), timer, () => server.freeUnused());
+  const whileIdle = () => server.freeUnused();
+  serve(stoppedByPanic(session, upkeep), { timer, wakeLatency, whileIdle });
   const { panic } = upkeep.damage;
   if (panic !== undefined) throw panicError(fs, panic);
   // After a signal the mount is still there, with what the kernel has not written yet.

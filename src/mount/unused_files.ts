@@ -1,15 +1,25 @@
 /**
- * Files that have neither a name nor anybody who has them open: they are freed while no request is
- * waiting, since nobody waits for that. Until then they are orphans on the disk, as files are that
- * somebody has open.
+ * Files that have neither a name nor anybody who has them open: they are freed once requests stop
+ * coming one after the other, since nobody waits for that. Until then they are orphans on the disk,
+ * as files are that somebody has open.
+ *
+ * Nobody may notice that they still take space. So all of them are freed before space is counted,
+ * and before it is taken where there is little of it.
  */
 
 import { evict } from "../ext4/inode/evict.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
+import { usage } from "../ext4/superblock/statfs.ts";
 import { FsError } from "../sys/fs_error.ts";
 
-/** With so many of them waiting, those that come are freed at once. */
-const MOST_WAITING = 4096;
+/** With so many of them waiting, one is freed for each that comes. */
+const MOST_WAITING = 16384;
+
+/**
+ * Bytes. No request takes more than half of this without saying how much (fallocate), which
+ * {@linkcode UnusedFiles.freeAll} is for.
+ */
+const PLENTY = 128 << 20;
 
 export class UnusedFiles {
   readonly #fs: FileSystem;
@@ -29,6 +39,16 @@ export class UnusedFiles {
     this.#waiting.push(ino);
   }
 
+  /**
+   * A request is about to take space. One file makes room for it, so that there are never more of
+   * them for long; where space is scarce, all of them do.
+   */
+  makeRoom(): void {
+    if (this.#waiting.length === 0) return;
+    if (this.#isSpaceScarce()) this.freeAll();
+    else this.freeOne();
+  }
+
   /** False when there is none. */
   freeOne(): boolean {
     const ino = this.#waiting.pop();
@@ -37,9 +57,15 @@ export class UnusedFiles {
     return true;
   }
 
-  /** What they take is needed, or to be counted. */
+  /** What they take is to be counted, or nobody knows how much is needed. */
   freeAll(): void {
     while (this.freeOne());
+  }
+
+  #isSpaceScarce(): boolean {
+    const { freeInodes, inodes, availableBlocks } = usage(this.#fs, true);
+    const hasLimits = this.#fs.writing.parts.quotas !== undefined;
+    return hasLimits || freeInodes * 2 < inodes || availableBlocks * this.#fs.blockSize < PLENTY;
   }
 
   /** Nobody hears of errors: they go into the log. */

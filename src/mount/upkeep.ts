@@ -91,9 +91,12 @@ export class Upkeep implements Timer {
     );
   }
 
-  /** What cannot be freed stays an orphan, which the next mount frees. */
+  /**
+   * What cannot be freed stays an orphan, which the next mount frees. The last one that came is the
+   * first of the list on the disk, where it is taken out with the least effort.
+   */
   #evictAll(): void {
-    for (const ino of [...this.#fs.unlinkedInodes]) {
+    for (const ino of [...this.#fs.unlinkedInodes].reverse()) {
       try {
         evict(this.#fs, this.#fs.inode(ino));
       } catch (error) {

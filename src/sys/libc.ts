@@ -278,6 +278,7 @@ export function cString(text: string): Uint8Array<ArrayBuffer> {
 }
 
 export const O_RDONLY = 0;
+export const O_WRONLY = 1;
 export const O_RDWR = 2;
 export const O_EXCL = 0o200;
 export const O_DIRECT = Deno.build.arch === "aarch64" ? 0o200000 : 0o40000;
