@@ -8,6 +8,9 @@ import { FUSE4FS } from "../support/mount.ts";
 import { run } from "../support/run.ts";
 import { findProcess, isRunning } from "./processes.ts";
 
+/** More mount options for fuse4fs, to see what they are good for. */
+const MORE_OPTIONS = Deno.env.get("FUSE4FS_OPTIONS");
+
 export type ServerName = "kernel" | "fuse2fs" | "fuse4fs" | "empty";
 
 export interface Server {
@@ -48,7 +51,10 @@ export const SERVERS: readonly Server[] = [
     name: "fuse4fs",
     title: "fuse4fs",
     isProcess: true,
-    command: ({ image, dir }, options) => [FUSE4FS, image, dir, "-o", options],
+    command: (
+      { image, dir },
+      options,
+    ) => [FUSE4FS, image, dir, "-o", [options, MORE_OPTIONS].filter(Boolean).join(",")],
   },
   {
     name: "empty",
