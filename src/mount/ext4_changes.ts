@@ -303,8 +303,11 @@ export class Ext4Changes implements ChangeHandlers {
     this.#spaceFor(isFromCache ? inode : caller);
     const writer = killSetIds ? asMember(inode, caller) : undefined;
     const hasLost = dropPrivileges(this.#fs, inode, writer);
+    // Of what it caches, the kernel keeps the times, and sends them after the data.
+    const manner = { keepsTimes: isFromCache };
     for (let done = 0; done < bytes.length;) {
-      done += writeFile(this.#fs, inode, position + done, bytes.subarray(done));
+      const rest = done === 0 ? bytes : bytes.subarray(done);
+      done += writeFile(this.#fs, inode, position + done, rest, manner);
     }
     this.#syncFile(inode);
     return hasLost;

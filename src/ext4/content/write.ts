@@ -30,6 +30,12 @@ import { sameBytes } from "../xattr/xattr_table.ts";
 /** Runs of blocks that one operation makes part of the file. */
 const MOST_RUNS = 32;
 
+/** Beside the bytes. */
+export interface WriteManner {
+  /** The times of the file are somebody else's concern. */
+  readonly keepsTimes?: boolean;
+}
+
 /**
  * Writes bytes to a file from `position` on, which may be behind its end: what lies between is a
  * hole. Returns how many were written: fewer than all when space, a quota, or the largest file size
@@ -41,10 +47,12 @@ export function writeFile(
   inode: Inode,
   position: number,
   bytes: Uint8Array<ArrayBuffer>,
+  { keepsTimes = false }: WriteManner = {},
 ): number {
   requireChangeable(inode);
   if (inode.hasFlag(EXT4_APPEND_FL)) requireOnlyAppends(fs, inode, position, bytes);
   if (bytes.length === 0) return 0;
+  if (keepsTimes && overwrite(fs, inode, position, bytes)) return bytes.length;
   const most = maxFileSize(fs, inode) - position;
   if (most <= 0) throw fail("EFBIG", "File too large", { ino: inode.ino });
   const end = Math.min(bytes.length, most);
@@ -53,7 +61,11 @@ export function writeFile(
   while (done < end) {
     const rest = done === 0 && end === bytes.length ? bytes : bytes.subarray(done, end);
     try {
-      done += fs.change((handle) => write(fs, handle, inode, position + done, rest, mostRuns));
+      done += fs.change((handle) => {
+        if (keepsTimes) fs.modifyInode(handle, inode);
+        else touchContent(fs, handle, inode);
+        return write(fs, handle, inode, position + done, rest, mostRuns);
+      });
     } catch (error) {
       // All was undone. A part of it may have room: it is written a run at a time, up to the end.
       if (isOutOfSpace(error) && mostRuns > 1) mostRuns = 1;
@@ -78,7 +90,33 @@ function isOutOfSpace(error: unknown): boolean {
     (error.errno === Errno.ENOSPC || error.errno === Errno.EDQUOT);
 }
 
-/** One operation: writes as many of the bytes as lie in `mostRuns` runs of new blocks. */
+/**
+ * Bytes that replace others in one run of blocks need no operation: nothing changes but them. False
+ * where it is not so.
+ */
+function overwrite(
+  fs: FileSystem,
+  inode: Inode,
+  position: number,
+  bytes: Uint8Array<ArrayBuffer>,
+): boolean {
+  const { blockSize } = fs;
+  if (position + bytes.length > inode.size || inode.hasInlineData) return false;
+  fs.writing.transactions.requireWritable();
+  const fileBlock = Math.floor(position / blockSize);
+  const into = position - fileBlock * blockSize;
+  const wanted = Math.ceil((into + bytes.length) / blockSize);
+  const { kind, physicalBlock, count } = mapBlocks(fs, inode, fileBlock, wanted);
+  if (kind !== "mapped" || count < wanted) return false;
+  requireOrdinary(fs, inode, physicalBlock, count);
+  fs.writeData(bytes, physicalBlock * blockSize + into);
+  return true;
+}
+
+/**
+ * One operation, in which the inode was announced: writes as many of the bytes as lie in `mostRuns`
+ * runs of new blocks.
+ */
 function write(
   fs: FileSystem,
   handle: Handle,
@@ -87,7 +125,6 @@ function write(
   bytes: Uint8Array<ArrayBuffer>,
   mostRuns: number,
 ): number {
-  touchContent(fs, handle, inode);
   if (inode.hasInlineData) {
     if (writeInline(fs, handle, inode, position, bytes)) return bytes.length;
     moveInlineToBlocks(fs, handle, inode);
