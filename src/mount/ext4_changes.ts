@@ -304,10 +304,10 @@ export class Ext4Changes implements ChangeHandlers {
     const writer = killSetIds ? asMember(inode, caller) : undefined;
     const hasLost = dropPrivileges(this.#fs, inode, writer);
     // Of what it caches, the kernel keeps the times, and sends them after the data.
-    const manner = { keepsTimes: isFromCache };
+    const times = isFromCache ? "kept" : "set";
     for (let done = 0; done < bytes.length;) {
       const rest = done === 0 ? bytes : bytes.subarray(done);
-      done += writeFile(this.#fs, inode, position + done, rest, manner);
+      done += writeFile(this.#fs, inode, position + done, rest, times);
     }
     this.#syncFile(inode);
     return hasLost;

@@ -30,11 +30,8 @@ import { sameBytes } from "../xattr/xattr_table.ts";
 /** Runs of blocks that one operation makes part of the file. */
 const MOST_RUNS = 32;
 
-/** Beside the bytes. */
-export interface WriteManner {
-  /** The times of the file are somebody else's concern. */
-  readonly keepsTimes?: boolean;
-}
+/** What a write does to the times of a file; those that are kept are somebody else's concern. */
+export type WriteTimes = "set" | "kept";
 
 /**
  * Writes bytes to a file from `position` on, which may be behind its end: what lies between is a
@@ -47,12 +44,12 @@ export function writeFile(
   inode: Inode,
   position: number,
   bytes: Uint8Array<ArrayBuffer>,
-  { keepsTimes = false }: WriteManner = {},
+  times: WriteTimes = "set",
 ): number {
   requireChangeable(inode);
   if (inode.hasFlag(EXT4_APPEND_FL)) requireOnlyAppends(fs, inode, position, bytes);
   if (bytes.length === 0) return 0;
-  if (keepsTimes && overwrite(fs, inode, position, bytes)) return bytes.length;
+  if (times === "kept" && overwrite(fs, inode, position, bytes)) return bytes.length;
   const most = maxFileSize(fs, inode) - position;
   if (most <= 0) throw fail("EFBIG", "File too large", { ino: inode.ino });
   const end = Math.min(bytes.length, most);
@@ -62,8 +59,8 @@ export function writeFile(
     const rest = done === 0 && end === bytes.length ? bytes : bytes.subarray(done, end);
     try {
       done += fs.change((handle) => {
-        if (keepsTimes) fs.modifyInode(handle, inode);
-        else touchContent(fs, handle, inode);
+        if (times === "set") touchContent(fs, handle, inode);
+        else fs.modifyInode(handle, inode);
         return write(fs, handle, inode, position + done, rest, mostRuns);
       });
     } catch (error) {
