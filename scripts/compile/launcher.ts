@@ -9,52 +9,10 @@
  * PT_LOAD. What the stub does is told in entry_stub.c.
  */
 
-import { bytes, struct, u16, u32, u64 } from "../../src/disk/struct.ts";
+import { Elf64Dyn, Elf64Ehdr, Elf64Phdr, Elf64Rela, Elf64Sym } from "../../src/disk/elf.ts";
+import { bytes, struct, u64 } from "../../src/disk/struct.ts";
 import type { Packed } from "./bundle.ts";
 import type { ByteRange } from "./hot_ranges.ts";
-
-const Elf64Ehdr = struct("Elf64_Ehdr", 64, {
-  e_ident: bytes(16),
-  e_type: u16,
-  e_machine: u16,
-  e_version: u32,
-  e_entry: u64,
-  e_phoff: u64,
-  e_shoff: u64,
-  e_flags: u32,
-  e_ehsize: u16,
-  e_phentsize: u16,
-  e_phnum: u16,
-  e_shentsize: u16,
-  e_shnum: u16,
-  e_shstrndx: u16,
-});
-
-const Elf64Phdr = struct("Elf64_Phdr", 56, {
-  p_type: u32,
-  p_flags: u32,
-  p_offset: u64,
-  p_vaddr: u64,
-  p_paddr: u64,
-  p_filesz: u64,
-  p_memsz: u64,
-  p_align: u64,
-});
-
-const Elf64Dyn = struct("Elf64_Dyn", 16, { d_tag: u64, d_val: u64 });
-const Elf64Rela = struct("Elf64_Rela", 24, {
-  r_offset: u64,
-  r_type: u32,
-  r_sym: u32,
-  r_addend: bytes(8),
-});
-const Elf64Sym = struct("Elf64_Sym", 24, {
-  st_name: u32,
-  st_info: u16,
-  st_shndx: u16,
-  st_value: u64,
-  st_size: u64,
-});
 
 const ET_DYN = 3;
 const EM_X86_64 = 62;

@@ -7,49 +7,8 @@
  *                    .strtab names, .symtab symbols, .relNAME relocations of section NAME
  */
 
-import { bytes, struct, u16, u32, u64, u8 } from "../disk/struct.ts";
+import { Elf64Ehdr, Elf64Rel, Elf64Shdr, Elf64Sym } from "../disk/elf.ts";
 import { BadObject } from "./errors.ts";
-
-const Elf64Ehdr = struct("Elf64_Ehdr", 64, {
-  e_ident: bytes(16),
-  e_type: u16,
-  e_machine: u16,
-  e_version: u32,
-  e_entry: u64,
-  e_phoff: u64,
-  e_shoff: u64,
-  e_flags: u32,
-  e_ehsize: u16,
-  e_phentsize: u16,
-  e_phnum: u16,
-  e_shentsize: u16,
-  e_shnum: u16,
-  e_shstrndx: u16,
-});
-
-const Elf64Shdr = struct("Elf64_Shdr", 64, {
-  sh_name: u32,
-  sh_type: u32,
-  sh_flags: u64,
-  sh_addr: u64,
-  sh_offset: u64,
-  sh_size: u64,
-  sh_link: u32,
-  sh_info: u32,
-  sh_addralign: u64,
-  sh_entsize: u64,
-});
-
-const Elf64Sym = struct("Elf64_Sym", 24, {
-  st_name: u32,
-  st_info: u8,
-  st_other: u8,
-  st_shndx: u16,
-  st_value: u64,
-  st_size: u64,
-});
-
-const Elf64Rel = struct("Elf64_Rel", 16, { r_offset: u64, r_type: u32, r_sym: u32 });
 
 const ELFCLASS64 = 2;
 const ELFDATA2LSB = 1;

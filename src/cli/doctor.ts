@@ -8,6 +8,7 @@ import type { Attributes, Handlers, StatFs } from "../fuse/handlers.ts";
 import { openLibfuse } from "../fuse/library.ts";
 import { Session } from "../fuse/session.ts";
 import { handshake } from "../mount/loop.ts";
+import { wakingFacts } from "../mount/wake_latency.ts";
 import { fail } from "../sys/fs_error.ts";
 import { SILENT } from "../sys/log.ts";
 import { S_IFDIR } from "../sys/stat.ts";
@@ -24,6 +25,7 @@ export async function doctor(options: { readonly json?: boolean }): Promise<bool
     await fusermount(),
     libfuse(),
     trialMount(),
+    waking(),
     iomap(),
     ...bpfFindings(),
   ];
@@ -107,6 +109,20 @@ function trialMount(): Finding {
   } finally {
     if (folder !== undefined) Deno.removeSync(folder);
   }
+}
+
+function waking(): Finding {
+  const { isGuest, isAllowed } = wakingFacts();
+  const say = (value: string, advice?: string) =>
+    advice === undefined
+      ? ok("wakeLatency", "processors", value)
+      : absent("wakeLatency", "processors", value, advice);
+  if (!isGuest) return say("sleep as they like while nobody needs them");
+  if (isAllowed) return say("wait awake while requests come, since this is a virtual machine");
+  return say(
+    "sleep while requests are answered, which takes long in a virtual machine",
+    "run as root, with /dev/cpu_dma_latency: requests then take about half as long",
+  );
 }
 
 function iomap(): Finding {

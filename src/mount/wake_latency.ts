@@ -74,6 +74,21 @@ export class WakeLatency implements Disposable {
   }
 }
 
+/** What waits awake by default here, and why not, if so. */
+export function wakingFacts(): { readonly isGuest: boolean; readonly isAllowed: boolean } {
+  return { isGuest: idleDriver() === GUEST_DRIVER, isAllowed: isWritable(DEVICE) };
+}
+
+function isWritable(path: string): boolean {
+  try {
+    close(open(path, O_WRONLY));
+    return true;
+  } catch (error) {
+    if (!(error instanceof FsError)) throw error;
+    return false;
+  }
+}
+
 function idleDriver(): string | undefined {
   try {
     return Deno.readTextFileSync(IDLE_DRIVER).trim();

@@ -79,15 +79,15 @@ export class SharedMapping implements Disposable {
   readonly memory: ArrayBuffer;
   #pointer: Deno.PointerValue;
 
-  /** mmap(2) of the first `size` bytes of a descriptor, which may be closed afterwards. */
-  constructor(fd: number, size: number) {
+  /** mmap(2) of `size` bytes of a descriptor, which may be closed afterwards. Throws FsError. */
+  constructor(fd: number, size: number, position = 0) {
     const pointer = allocator().mmap(
       null,
       BigInt(size),
       PROT_READ | PROT_WRITE,
       MAP_SHARED,
       fd,
-      0n,
+      BigInt(position),
     );
     if (pointer === null || addressOf(pointer) === MAP_FAILED) {
       const errno = lastErrno();

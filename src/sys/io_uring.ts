@@ -10,6 +10,7 @@
 
 import { Errno } from "./errno.ts";
 import { FsError } from "./fs_error.ts";
+import { SharedMapping } from "./c_memory.ts";
 import { close, lastErrno } from "./libc.ts";
 
 // Not in the table of libc.ts: few mounts come to need it.
@@ -27,24 +28,6 @@ const SYMBOLS = {
     ],
     result: "i64",
   },
-  mmap: {
-    parameters: [
-      "pointer", // void *addr
-      "usize", // size_t length
-      "i32", // int prot
-      "i32", // int flags
-      "i32", // int fd
-      "i64", // off_t offset
-    ],
-    result: "pointer",
-  },
-  munmap: {
-    parameters: [
-      "pointer", // void *addr
-      "usize", // size_t length
-    ],
-    result: "i32",
-  },
 } as const satisfies Deno.ForeignLibraryInterface;
 
 type Symbols = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
@@ -58,8 +41,6 @@ const IORING_REGISTER_IOWQ_MAX_WORKERS = 19n;
 const IORING_SETUP_COOP_TASKRUN = 1 << 8;
 const IORING_FEAT_SINGLE_MMAP = 1 << 0;
 const IORING_OFF_SQES = 0x10000000;
-const PROT_READ_WRITE = 3;
-const MAP_SHARED_POPULATE = 0x8001;
 
 /** struct io_uring_params, by 32-bit words. */
 const PARAMS_WORDS = 30;
@@ -95,7 +76,7 @@ export class IoUring implements Disposable {
   readonly #symbols: Symbols;
   readonly #fd: number;
   readonly #entries: number;
-  readonly #maps: (readonly [Deno.PointerObject, number])[] = [];
+  readonly #mappings = new DisposableStack();
   readonly #ring: Int32Array<ArrayBuffer>;
   readonly #cqes: DataView<ArrayBuffer>;
   readonly #sqes: DataView<ArrayBuffer>;
@@ -216,24 +197,12 @@ export class IoUring implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const [pointer, size] of this.#maps) this.#symbols.munmap(pointer, BigInt(size));
+    this.#mappings.dispose();
     close(this.#fd);
   }
 
-  #map(size: number, offset: number): ArrayBuffer {
-    const pointer = this.#symbols.mmap(
-      null,
-      BigInt(size),
-      PROT_READ_WRITE,
-      MAP_SHARED_POPULATE,
-      this.#fd,
-      BigInt(offset),
-    );
-    if (pointer === null || Deno.UnsafePointer.value(pointer) === MAP_FAILED) {
-      throw new FsError(lastErrno(), "Cannot map io_uring");
-    }
-    this.#maps.push([pointer, size]);
-    return Deno.UnsafePointerView.getArrayBuffer(pointer, size);
+  #map(size: number, position: number): ArrayBuffer {
+    return this.#mappings.use(new SharedMapping(this.#fd, size, position)).memory;
   }
 
   /** That the kernel is too old to be told does no harm. */
@@ -250,8 +219,6 @@ export class IoUring implements Disposable {
     );
   }
 }
-
-const MAP_FAILED = 2n ** 64n - 1n;
 
 function setUint64(view: DataView, at: number, value: number): void {
   view.setUint32(at, value % 2 ** 32, true);
