@@ -23,8 +23,8 @@ const PATIENCE = 16;
 const RETRY_EVERY = 64;
 /** So many requests in a row that were found by looking are a stream of them. */
 const STREAM = 64;
-/** Milliseconds without a request after which a stream has ended. */
-const END_OF_STREAM_MS = 5;
+/** After so many milliseconds without a request all is quiet: a stream has ended. */
+const QUIET_AFTER_MS = 5;
 /** A signal that arrives between the check and the poll is noticed after this time at the latest. */
 const LONGEST_SLEEP_MS = 1000;
 
@@ -63,13 +63,10 @@ export function together(timers: readonly Timer[]): Timer | undefined {
 /** What the loop does, or sees to, beside answering requests. */
 export interface LoopOptions {
   readonly timer?: Timer | undefined;
-  /**
-   * Does something small that can wait until requests stop coming one after the other; false: there
-   * is nothing to do.
-   */
-  readonly whileIdle?: () => boolean;
+  /** Does something small that can wait until all is quiet; false: there is nothing to do. */
+  readonly whileQuiet?: () => boolean;
   /** Held as long as requests come one after the other. */
-  readonly wakeLatency?: Pick<WakeLatency, "isHeld" | "hold" | "release">;
+  readonly wakeLatency?: Pick<WakeLatency, "hold" | "release">;
 }
 
 /** What the loop needs of a session. */
@@ -79,10 +76,11 @@ export type RequestSource =
 
 /** Answers requests until the session ends by an unmount or a signal. */
 export function serve(session: RequestSource, options: LoopOptions = {}): void {
-  const { timer, whileIdle, wakeLatency } = options;
+  const { timer, whileQuiet, wakeLatency } = options;
   const hasCompany = usableProcessors() > 1;
   const spin = new Spin(hasCompany);
   if (!hasCompany && timer === undefined) session.receiveWaits?.();
+  let isQuiet: boolean = false;
   while (!session.exited) {
     // Asked for between any two requests: a busy client must not put a commit off for ever.
     const due = timer?.due();
@@ -91,16 +89,16 @@ export function serve(session: RequestSource, options: LoopOptions = {}): void {
       continue;
     }
     if (session.receive()) {
+      isQuiet = false;
       session.process();
       spin.answered();
       if (spin.streak >= STREAM) wakeLatency?.hold();
       continue;
     }
-    if (spin.wantsToLook() || whileIdle?.()) continue;
-    const isStream = wakeLatency?.isHeld ?? false;
-    const longest = isStream ? END_OF_STREAM_MS : LONGEST_SLEEP_MS;
-    const isOver = !waitReadable(session.fd, Math.min(longest, Math.ceil(due ?? longest)));
-    if (isOver && isStream) wakeLatency?.release();
+    if (spin.wantsToLook() || (isQuiet && whileQuiet?.())) continue;
+    const longest: number = isQuiet ? LONGEST_SLEEP_MS : QUIET_AFTER_MS;
+    isQuiet = !waitReadable(session.fd, Math.min(longest, Math.ceil(due ?? longest)));
+    if (isQuiet) wakeLatency?.release();
     spin.slept();
   }
 }

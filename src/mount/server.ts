@@ -90,8 +90,8 @@ async function serveFileSystem(
     serve(session, { timer, wakeLatency });
     return;
   }
-  const whileIdle = () => server.freeUnused();
-  serve(stoppedByPanic(session, upkeep), { timer, wakeLatency, whileIdle });
+  const whileQuiet = () => server.freeUnused();
+  serve(stoppedByPanic(session, upkeep), { timer, wakeLatency, whileQuiet });
   const { panic } = upkeep.damage;
   if (panic !== undefined) throw panicError(fs, panic);
   // After a signal the mount is still there, with what the kernel has not written yet.

@@ -1,6 +1,6 @@
 /**
- * Files that have neither a name nor anybody who has them open: they are freed once requests stop
- * coming one after the other, since nobody waits for that. Until then they are orphans on the disk,
+ * Files that have neither a name nor anybody who has them open: they are freed when all is quiet,
+ * since nobody waits for that. Until then they are orphans on the disk,
  * as files are that somebody has open.
  *
  * Nobody may notice that they still take space. So all of them are freed before space is counted,
