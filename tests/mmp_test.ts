@@ -8,7 +8,7 @@ import { EXT4_MMP_SEQ_CLEAN, EXT4_MMP_SEQ_FSCK, MmpStruct } from "../src/disk/mm
 import { Ext4SuperBlock as Sb } from "../src/disk/superblock.ts";
 import { FileSystem } from "../src/ext4/filesystem.ts";
 import type { WriteOptions } from "../src/ext4/writing.ts";
-import { FsError } from "../src/sys/fs_error.ts";
+import { fail, FsError } from "../src/sys/fs_error.ts";
 import { SILENT } from "../src/sys/log.ts";
 import { mountKernel } from "./support/mount.ts";
 import { requires } from "./support/requirements.ts";
@@ -149,6 +149,42 @@ Deno.test("MultipleMountProtection: one that slept too long finds that it lost, 
   one.time += 60_000;
   assert.throws(() => fs.writing.fire(), isError("EBUSY", /mounted a second time.*on two/));
   assert.throws(() => fs.change(() => {}), isError("EROFS", /second time/));
+  fs.stopWriting();
+  assert.ok(Buffer.compare(device.bytes, before) === 0, "wrote to what another machine has");
+  other.stopWriting();
+});
+
+Deno.test("MultipleMountProtection: what was taken over after a failure stays the other's", async () => {
+  if (!requires("e2fsprogs")) return;
+  const device = await makeDevice();
+  const [one, two] = [new Machine("one"), new Machine("two")];
+  const fs = one.open(device);
+  fs.writing.transactions.abort(fail("EIO", "a commit failed"));
+  assert.equal(fs.writing.due(), undefined, "one gives the file system up");
+  const other = two.open(device);
+  const before = device.bytes.slice();
+  fs.stopWriting();
+  assert.ok(Buffer.compare(device.bytes, before) === 0, "wrote to what another machine has");
+  other.stopWriting();
+});
+
+Deno.test("MultipleMountProtection: one that stopped in order has it until its end", async () => {
+  if (!requires("e2fsprogs")) return;
+  const device = await makeDevice();
+  const [one, two] = [new Machine("one"), new Machine("two")];
+  const fs = one.open(device);
+  fs.writing.stopInOrder(fail("EUCLEAN", "damage was found"));
+  two.meanwhile = () => {
+    one.time += 1000;
+    fs.writing.fire();
+  };
+  assert.throws(() => two.open(device), isError("EBUSY", /another host has it.*last seen on one/));
+
+  two.meanwhile = () => {};
+  const other = two.open(device);
+  const before = device.bytes.slice();
+  one.time += 60_000;
+  assert.throws(() => fs.writing.fire(), isError("EBUSY", /mounted a second time.*on two/));
   fs.stopWriting();
   assert.ok(Buffer.compare(device.bytes, before) === 0, "wrote to what another machine has");
   other.stopWriting();

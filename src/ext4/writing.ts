@@ -110,9 +110,13 @@ export class Writing {
     if (this.transactions.due() === 0) this.transactions.commit();
   }
 
-  /** Once nothing is written any more, the others need not know. */
+  /**
+   * The others need to know as long as something will be written, be it only at the end: a file
+   * system that was stopped in order is left in order.
+   */
   get #protection(): MultipleMountProtection | undefined {
-    return this.transactions.failure === undefined ? this.parts.protection : undefined;
+    const isDone = this.transactions.failure !== undefined && !this.isStoppedInOrder;
+    return isDone ? undefined : this.parts.protection;
   }
 
   #updateProtection(protection: MultipleMountProtection): void {
@@ -123,6 +127,7 @@ export class Writing {
       // which is not its own any more.
       if (error instanceof FsError && error.errno === Errno.EBUSY) {
         this.transactions.abort(error, false);
+        this.isStoppedInOrder = false;
       }
       throw error;
     }

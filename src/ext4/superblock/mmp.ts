@@ -90,17 +90,21 @@ export class MultipleMountProtection {
 
   /** Nobody has the file system mounted any more, unless somebody else took it over. */
   release(): void {
-    if (this.#isLost) return;
+    if (this.#isLost || !this.#isOwn(readBlock(this.#fs))) return;
     this.#write(EXT4_MMP_SEQ_CLEAN, Mmp.mmp_check_interval.get(this.#view, 0));
   }
 
   #requireOwn(): void {
     const now = readBlock(this.#fs);
-    const isOwn = Mmp.mmp_seq.get(now, 0) === Mmp.mmp_seq.get(this.#view, 0) &&
-      textOf(now, Mmp.mmp_nodename) === textOf(this.#view, Mmp.mmp_nodename);
-    if (isOwn) return;
+    if (this.#isOwn(now)) return;
     this.#isLost = true;
     throw inUse(this.#fs, now, "it was mounted a second time");
+  }
+
+  /** True where the block is as it was written last. */
+  #isOwn(now: DataView): boolean {
+    return Mmp.mmp_seq.get(now, 0) === Mmp.mmp_seq.get(this.#view, 0) &&
+      textOf(now, Mmp.mmp_nodename) === textOf(this.#view, Mmp.mmp_nodename);
   }
 
   #write(sequence: number, interval: number): void {
