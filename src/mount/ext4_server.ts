@@ -11,7 +11,7 @@ import { isDotName } from "../ext4/directory/directory_block.ts";
 import { fileSources, seekData, seekHole } from "../ext4/content/file.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
 import type { Inode } from "../ext4/inode/inode.ts";
-import { entryInode, namedInode } from "../ext4/directory/lookup.ts";
+import { entryInode, isOrdinary, namedInode } from "../ext4/directory/lookup.ts";
 import { mapBlocks } from "../ext4/map/map.ts";
 import { usageIn } from "../ext4/superblock/statfs.ts";
 import { readSymlink } from "../ext4/content/symlink.ts";
@@ -101,6 +101,7 @@ export class Ext4Server implements Handlers {
       log: this.#fs.log,
       upkeep,
       fakeroot: this.#options.fakeroot,
+      makeRoom: () => this.changes?.unused.makeRoom(),
       missed: (inode) => this.#publisher?.wanted(inode),
       register: this.#options.registerDevice,
     });
@@ -139,13 +140,23 @@ export class Ext4Server implements Handlers {
   lookup(parent: number, name: Uint8Array): Entry | undefined {
     const dir = this.#nodes.inode(parent);
     // So the kernel finds the inode of a file handle again, of whatever type it is.
-    if (isDot(name)) return this.#nodes.entry(undefined, dir);
+    if (isDot(name)) return this.#nodes.entry(undefined, this.#ofHandle(dir));
     this.#listings.lookedUp(parent);
     const inode = namedInode(this.#fs, dir, name);
     if (inode !== undefined) return this.#nodes.entry(dir, inode);
     // Not as absence, which the kernel would remember.
     if (this.#nodes.hasVolatileNames(dir)) throw fail("ENOENT", "No such name");
     return undefined;
+  }
+
+  /**
+   * The kernel asks for what it does not know. So nobody has a file without a name open, although
+   * it may not be freed yet; and a handle of the file system's own inodes was made up.
+   */
+  #ofHandle(inode: Inode): Inode {
+    const { ino, linksCount } = inode;
+    if (linksCount > 0 && isOrdinary(this.#fs, inode)) return inode;
+    throw fail("ESTALE", "No file has this handle", { ino });
   }
 
   remember(nodeId: number): void {

@@ -78,6 +78,8 @@ export interface IomapOptions {
   readonly upkeep: Upkeep | undefined;
   /** Everybody may use the space that is reserved for root. */
   readonly fakeroot: boolean;
+  /** Called before space is taken. */
+  readonly makeRoom?: () => void;
   /** Called when the kernel asked for a mapping that a BPF program might have told. */
   readonly missed?: (inode: Inode) => void;
   /** How a device is registered: by an ioctl, but in tests. */
@@ -119,6 +121,7 @@ export class Iomap implements IomapHandlers {
   configure(): IomapConfiguration {
     try {
       this.#device = this.#register();
+      if (this.#options.upkeep !== undefined) this.#options.upkeep.isDataUnseen = true;
     } catch (error) {
       if (!(error instanceof FsError)) throw error;
       this.#options.log.warn(`file I/O goes through the server: ${error.message}`);
@@ -205,6 +208,7 @@ export class Iomap implements IomapHandlers {
 
   /** Writes ask for space by whoever makes them; what is reserved is for root alone. */
   #spaceFor({ uid, gid }: { readonly uid: number; readonly gid: number }): void {
+    this.#options.makeRoom?.();
     this.#fs.writing.blocks.user = this.#options.fakeroot ? ROOT : { uid, gid };
   }
 

@@ -13,6 +13,8 @@ import type { ErrorsBehavior } from "./options.ts";
 
 export class Upkeep implements Timer {
   readonly damage: Damage;
+  /** The kernel writes data to the device itself, and need not tell of what it overwrites. */
+  isDataUnseen = false;
   readonly #fs: FileSystem;
   readonly #log: Log;
   /** A commit of the timer failed, and no fsync has told of it yet. */
@@ -38,7 +40,9 @@ export class Upkeep implements Timer {
       this.#untold = undefined;
       throw fail("EIO", `An earlier commit failed: ${message}`);
     }
-    this.#fs.writing.transactions.commit();
+    const { transactions } = this.#fs.writing;
+    if (this.isDataUnseen) transactions.noteData();
+    transactions.commit();
   }
 
   due(): number | undefined {

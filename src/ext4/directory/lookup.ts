@@ -2,6 +2,7 @@
 
 import { EXT4_NAME_LEN, Ext4DirEntry2 as Entry } from "../../disk/directory.ts";
 import { EXT4_EA_INODE_FL, EXT4_INDEX_FL, EXT4_ROOT_INO } from "../../disk/inode.ts";
+import { Ext4SuperBlock as Sb } from "../../disk/superblock.ts";
 import { corrupt, fail } from "../../sys/fs_error.ts";
 import { type EntryPlace, searchChain } from "./chain_search.ts";
 import { directoryChains } from "./directory.ts";
@@ -10,6 +11,14 @@ import type { FileSystem } from "../filesystem.ts";
 import { continues, HashTree, IndexDamage, leafOf } from "./htree.ts";
 import type { Inode } from "../inode/inode.ts";
 import { type NameQuery, nameQuery } from "./name_query.ts";
+
+/** Files that the superblock names, beside the inodes with reserved numbers. */
+const OWN_FILES = [
+  Sb.s_usr_quota_inum,
+  Sb.s_grp_quota_inum,
+  Sb.s_prj_quota_inum,
+  Sb.s_orphan_file_inum,
+];
 
 /**
  * The inode number behind a name, or undefined. Names of encrypted directories are given in their
@@ -63,13 +72,16 @@ export function placedInode(
 /** The inode that an entry of `dir` names. */
 export function entryInode(fs: FileSystem, dir: Inode, ino: number): Inode {
   const inode = fs.ownInode(ino, `directory ${dir.ino}, one of its entries`);
-  const reserved = ino < fs.superblock.firstInode && ino !== EXT4_ROOT_INO;
-  if (reserved || inode.hasFlag(EXT4_EA_INODE_FL)) {
-    throw corrupt(`directory ${dir.ino}: an entry names an inode of the file system's own`, {
-      ino,
-    });
-  }
-  return inode;
+  if (isOrdinary(fs, inode)) return inode;
+  throw corrupt(`directory ${dir.ino}: an entry names an inode of the file system's own`, { ino });
+}
+
+/** False for an inode that is the file system's own: nobody may have it as a file. */
+export function isOrdinary({ superblock }: FileSystem, inode: Inode): boolean {
+  const { ino } = inode;
+  if (ino < superblock.firstInode && ino !== EXT4_ROOT_INO) return false;
+  if (OWN_FILES.some((field) => field.get(superblock.view, 0) === ino)) return false;
+  return !inode.hasFlag(EXT4_EA_INODE_FL);
 }
 
 function findByHash(fs: FileSystem, dir: Inode, query: NameQuery): EntryPlace | undefined {
