@@ -152,7 +152,10 @@ export class Handle {
   #enter(block: Block): void {
     const { blocks, revoked } = this.#transaction;
     const { number } = block;
-    if (blocks.has(number)) return;
+    const known = blocks.get(number);
+    if (known === block) return;
+    // The changes of one of two copies would be lost.
+    if (known !== undefined) throw new Error(`block ${number}: an old copy was changed`);
     this.#requireRoom(number);
     this.#cache.hold(block);
     blocks.set(number, block);
