@@ -22,7 +22,7 @@ import {
 } from "../../src/ext4/directory/namespace.ts";
 import { rename } from "../../src/ext4/directory/rename.ts";
 import { setSize } from "../../src/ext4/content/truncate.ts";
-import { writeFile } from "../../src/ext4/content/write.ts";
+import { writeFile, type WriteTimes } from "../../src/ext4/content/write.ts";
 import { removeXattr, setXattr } from "../../src/ext4/xattr/set_xattr.ts";
 import { S_IFMT } from "../../src/sys/stat.ts";
 import {
@@ -125,8 +125,8 @@ export class Actor {
   }
 
   /** Returns how much was written. */
-  write(node: ModelNode, position: number, bytes: Content): number {
-    const written = writeFile(this.fs, this.inode(node), position, bytes);
+  write(node: ModelNode, position: number, bytes: Content, times?: WriteTimes): number {
+    const written = writeFile(this.fs, this.inode(node), position, bytes, times);
     node.write(position, bytes.subarray(0, written));
     return written;
   }

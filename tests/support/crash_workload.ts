@@ -194,7 +194,8 @@ export class CrashWorkload {
 
   #write(node: ModelNode, position: number): Done {
     const bytes = this.#bytes(1 + this.#random.below(MAX_WRITE));
-    this.#actor.write(node, position, bytes);
+    // As from the kernel's cache, or not.
+    this.#actor.write(node, position, bytes, this.#random.pick(["kept", "set"]));
     const what = `write ${bytes.length} at ${position} of ${node.id}`;
     return { what, growing: node };
   }
