@@ -112,6 +112,9 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
   "append": (actor) => actor.write(actor.model.find("/file"), 5000, bytes(20_000)),
   "write to a small file": (actor) => actor.write(actor.model.find("/small"), 50, bytes(700)),
   "overwrite": (actor) => actor.write(actor.model.find("/large"), 1000, bytes(50_000)),
+  "overwrite, from a cache": (actor) => {
+    actor.write(actor.model.find("/large"), 1000, bytes(50_000), "kept");
+  },
   "fill holes": (actor) => actor.write(actor.model.find("/holes"), 0, bytes(120 * BLOCK)),
   "truncate": (actor) => actor.resize(actor.model.find("/holes"), 5 * BLOCK + 100),
   "extend": (actor) => actor.resize(actor.model.find("/file"), 90_000),
@@ -147,7 +150,7 @@ const WITH_EXTENTS: Readonly<Record<string, Operation>> = {
 
 /** Those that write data over data, which may be zeros of what was allocated. */
 const REWRITING = new Set([
-  ...["overwrite", "fill holes", "copy"],
+  ...["overwrite", "overwrite, from a cache", "fill holes", "copy"],
   ...["write to what was allocated", "punch holes", "zero a range"],
 ]);
 

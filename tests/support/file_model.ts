@@ -113,7 +113,8 @@ export class ContentTrial {
     const length = Math.min(this.#length(), MOST_BYTES - position);
     if (length <= 0) return;
     const bytes = this.#bytes(length);
-    const written = this.#count("write", () => writeFile(this.fs, inode, position, bytes));
+    const times = this.#random.oneIn(2) ? "kept" : "set";
+    const written = this.#count("write", () => writeFile(this.fs, inode, position, bytes, times));
     if (typeof written !== "number") return;
     assert(written > 0 && written <= length);
     file.write(position, bytes.subarray(0, written));
