@@ -12,7 +12,7 @@ import { keepUnlinked } from "../src/ext4/orphans/orphans_write.ts";
 import { FsError } from "../src/sys/fs_error.ts";
 import { type Log, SILENT } from "../src/sys/log.ts";
 import { S_IFREG } from "../src/sys/stat.ts";
-import type { ErrorsBehavior } from "../src/mount/options.ts";
+import type { ErrorsBehavior } from "../src/mount/settings.ts";
 import { Upkeep } from "../src/mount/upkeep.ts";
 import { fileNamed, openForWriting } from "./support/allocation.ts";
 import { debugfs } from "./support/images.ts";

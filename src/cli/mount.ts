@@ -8,11 +8,12 @@ import { preferFuseblk } from "../mount/fuseblk.ts";
 import { ImageError, openJournalDevice, openMountImage } from "../mount/image.ts";
 import { LockFile } from "../mount/lock_file.ts";
 import { LogSink } from "../mount/log_sink.ts";
-import { type MountSettings, parseMountOptions } from "../mount/options.ts";
+import { parseMountOptions } from "../mount/options.ts";
 import { remount } from "../mount/remount.ts";
 import { mountAndServe } from "../mount/server.ts";
+import type { MountSettings } from "../mount/settings.ts";
 import { Errno } from "../sys/errno.ts";
-import { FsError } from "../sys/fs_error.ts";
+import { FsError, messageOf } from "../sys/fs_error.ts";
 import { CommandError, describeFailure, ExitCode } from "./errors.ts";
 import { ownCommand } from "./own_command.ts";
 
@@ -143,7 +144,7 @@ function resolveMountpoint(mountpoint: string): string {
   } catch (error) {
     const words = error instanceof Deno.errors.NotFound
       ? "no such file or directory"
-      : (error as Error).message;
+      : messageOf(error);
     throw new CommandError(`Cannot mount at ${mountpoint}: ${words}`, ExitCode.MOUNT);
   }
 }

@@ -8,7 +8,7 @@ import { recordError } from "../ext4/superblock/error_record.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
 import { fail, FsError } from "../sys/fs_error.ts";
 import type { Log } from "../sys/log.ts";
-import type { ErrorsBehavior } from "./options.ts";
+import type { ErrorsBehavior } from "./settings.ts";
 
 /** s_errors: EXT4_ERRORS_CONTINUE, _RO, _PANIC. Any other number is the first, as for the kernel. */
 const STORED: Readonly<Record<number, ErrorsBehavior>> = { 2: "remount-ro", 3: "panic" };

@@ -4,7 +4,7 @@
  * everything. It needs a block device, and root's rights in the whole system.
  */
 
-import type { MountSettings } from "./options.ts";
+import type { MountSettings } from "./settings.ts";
 
 /** The settings, with the option blkdev where it is not given and of use. */
 export function preferFuseblk(settings: MountSettings, path: string): MountSettings {

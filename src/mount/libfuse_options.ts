@@ -1,7 +1,7 @@
 /** What libfuse is told with its `-o`: the user's own options for it, and what a mount needs. */
 
 import { escapeOption } from "./option_list.ts";
-import type { MountSettings } from "./options.ts";
+import type { MountSettings } from "./settings.ts";
 
 /** How the file system is called in /proc/mounts: `fuse.fuse4fs`. */
 export const FUSE_SUBTYPE = "fuse4fs";

@@ -12,7 +12,7 @@ import { FsError } from "../sys/fs_error.ts";
 import { fileTime } from "../sys/libc.ts";
 import type { Log } from "../sys/log.ts";
 import { cannotOpen } from "./image.ts";
-import type { MountSettings } from "./options.ts";
+import type { MountSettings } from "./settings.ts";
 
 export interface OpenRequest {
   readonly device: Device;

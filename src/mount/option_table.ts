@@ -12,9 +12,7 @@ import { parseProgramChoice } from "../bpf/program_choice.ts";
 import type { QuotaType } from "../ext4/quota/quota_file.ts";
 import { fail } from "../sys/fs_error.ts";
 import { parseNumber, parseSeconds, parseSize } from "./option_list.ts";
-import type { Draft, MountSettings } from "./options.ts";
-
-export const DEFAULT_COMMIT_SECONDS = 5;
+import { DEFAULT_COMMIT_SECONDS, type Draft, type MountSettings } from "./settings.ts";
 
 /** One option. */
 export interface MountOption {
@@ -300,12 +298,6 @@ export const MOUNT_OPTIONS: readonly MountOption[] = [
   flag("nodiratime", "behavior", "do not note the access to directories", (settings) => {
     settings.directoryAccessTimes = false;
   }),
-  flag("lazytime", "behavior", "write changes of times late, with iomap", (settings) => {
-    settings.lazytime = true;
-  }),
-  flag("nolazytime", "behavior", "write changes of times with the others, the default", (s) => {
-    s.lazytime = false;
-  }),
   value("entry_timeout", "SECONDS", "behavior", "how long the kernel keeps names", (s, text) => {
     s.entryTimeout = parseSeconds("entry_timeout", text);
   }),
@@ -455,6 +447,7 @@ export const MOUNT_OPTIONS: readonly MountOption[] = [
   { ...ignored("user", OF_FSTAB, "NAME"), argumentIsOptional: true },
   ignored("nofail _netdev _rnetdev silent loud", OF_FSTAB),
   { ...ignored("x-* X-* comment", OF_FSTAB, "TEXT"), argumentIsOptional: true },
+  ignored("lazytime nolazytime", "changes of times are written with the next commit"),
   ignored("discard nodiscard", "freed space is given back to the device by fstrim(8)"),
   ignored("data_err", OF_WRITING, "MODE"),
   ignored("max_batch_time min_batch_time", OF_WRITING, "TIME"),

@@ -6,7 +6,7 @@
  */
 
 import { remount as remountKernel } from "../sys/libc.ts";
-import type { MountSettings } from "./options.ts";
+import type { MountSettings } from "./settings.ts";
 
 const MS_RDONLY = 1;
 const MS_NOSUID = 2;

@@ -15,8 +15,8 @@ import { joinOptions, kernelChecksPermissions, libfuseOptions } from "./libfuse_
 import { iomapObstacle } from "./iomap.ts";
 import { handshake, type RequestSource, serve, together } from "./loop.ts";
 import { openFileSystem } from "./open_file_system.ts";
-import type { MountSettings } from "./options.ts";
 import { raiseReadAhead } from "./read_ahead_size.ts";
+import type { MountSettings } from "./settings.ts";
 import { Upkeep } from "./upkeep.ts";
 import { WakeLatency } from "./wake_latency.ts";
 

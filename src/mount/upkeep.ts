@@ -9,7 +9,7 @@ import { fail, FsError } from "../sys/fs_error.ts";
 import type { Log } from "../sys/log.ts";
 import { Damage } from "./damage.ts";
 import type { Timer } from "./loop.ts";
-import type { ErrorsBehavior } from "./options.ts";
+import type { ErrorsBehavior } from "./settings.ts";
 
 export class Upkeep implements Timer {
   readonly damage: Damage;
