@@ -8,11 +8,11 @@ import {
   setAttributes,
 } from "../src/ext4/inode/attributes.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
-import type { Inode } from "../src/ext4/inode/inode.ts";
 import { setXattr } from "../src/ext4/xattr/set_xattr.ts";
 import { getXattr } from "../src/ext4/xattr/xattr.ts";
 import { FsError } from "../src/sys/fs_error.ts";
-import { complaintsAfter, fileNamed, openForWriting } from "./support/allocation.ts";
+import { complaintsAfter, fileNamed, openForWriting, setFlag } from "./support/allocation.ts";
+import { bytes } from "./support/bytes.ts";
 import * as libc from "./support/libc.ts";
 import { SystemError } from "./support/libc.ts";
 import { mountKernel } from "./support/mount.ts";
@@ -123,10 +123,6 @@ function factsOf(fs: FileSystem, file: string): Record<string, unknown> {
   return { mode: mode.toString(8), uid, gid, capability, ...times };
 }
 
-function bytes(text: string): Uint8Array {
-  return new TextEncoder().encode(text);
-}
-
 for (const inodeSize of [128, 256]) {
   Deno.test(`setAttributes does what the kernel's ext4 does, inodes of ${inodeSize}`, async () => {
     if (!requires("root", "loop", "e2fsprogs")) return;
@@ -223,10 +219,3 @@ Deno.test("dropPrivileges takes capabilities away, and set-ID bits from those wh
   assert.equal(dropPrivileges(fs, inode, inode), false);
   assert.equal(await complaintsAfter(fs, image), "");
 });
-
-function setFlag(fs: FileSystem, inode: Inode, flag: number): void {
-  fs.change((handle) => {
-    fs.modifyInode(handle, inode);
-    inode.setFlag(flag, true);
-  });
-}

@@ -1,11 +1,12 @@
 /** Mounting and unmounting by the command line: background, exit codes, locks, signals. */
 
 import assert from "node:assert/strict";
-import { type Mount, mountAt } from "../src/mount/mountinfo.ts";
+import { mountAt } from "../src/mount/mountinfo.ts";
 import { commandLine, fuse4fs, fuse4fsJson } from "./support/command_line.ts";
-import { attachLoop, mountKernel } from "./support/mount.ts";
-import { requires } from "./support/requirements.ts";
+import { attachLoop, mounted, mountKernel } from "./support/mount.ts";
+import { exists, requires } from "./support/requirements.ts";
 import { run, type RunResult, TempDir } from "./support/run.ts";
+import { waitUntil } from "./support/wait.ts";
 
 const CONTENT = "served by fuse4fs\n";
 
@@ -42,21 +43,7 @@ class Bench implements AsyncDisposable {
   }
 }
 
-function mounted(dir: string): Mount {
-  const mount = mountAt(dir);
-  assert.ok(mount !== undefined, `nothing is mounted at ${dir}`);
-  return mount;
-}
-
 const NEEDS = ["root", "fuse", "e2fsprogs"] as const;
-
-async function waitUntil(condition: () => boolean, what: string): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
-    if (condition()) return;
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-  assert.fail(`${what} within 5 seconds`);
-}
 
 Deno.test("mount: returns when the mount answers, with the right type and source", async () => {
   if (!requires(...NEEDS)) return;
@@ -321,12 +308,3 @@ Deno.test("doctor: this machine can mount, and every finding that lacks has advi
   const protocol = report.findings.find(({ name }) => name === "fuseProtocol");
   assert.match(protocol?.value ?? "", /^7\.\d+/);
 });
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
-}

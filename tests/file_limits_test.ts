@@ -27,7 +27,9 @@ import {
   makeLayout,
   openDeviceForWriting,
   openForWriting,
+  setFlag,
 } from "./support/allocation.ts";
+import { throwsFsError } from "./support/errors.ts";
 import { FailingDevice } from "./support/failing_device.ts";
 import { ContentTrial, equal, FileModel } from "./support/file_model.ts";
 import { Random } from "./support/random.ts";
@@ -36,21 +38,6 @@ import { TempDir } from "./support/run.ts";
 
 const HELLO = new TextEncoder().encode("hello");
 const MEBIBYTE = 1 << 20;
-
-function throwsErrno(name: ErrnoName, act: () => void): void {
-  assert.throws(act, (error: unknown) => {
-    assert(error instanceof FsError, String(error));
-    assert.equal(error.errno, Errno[name], error.message);
-    return true;
-  });
-}
-
-function setFlag(fs: FileSystem, inode: Inode, flag: number, on: boolean): void {
-  fs.change((handle) => {
-    fs.modifyInode(handle, inode);
-    inode.setFlag(flag, on);
-  });
-}
 
 /** Runs a check on a fresh image, which e2fsck must find in order afterwards. */
 function withLayout(
@@ -82,14 +69,14 @@ for (const [name, largest] of Object.entries(LARGEST)) {
   Deno.test(
     `writeFile and setSize end at the largest size: ${name}`,
     withLayout(name, (fs, file) => {
-      throwsErrno("EFBIG", () => setSize(fs, file, largest + 1));
+      throwsFsError("EFBIG", () => setSize(fs, file, largest + 1));
       setSize(fs, file, largest);
-      throwsErrno("EFBIG", () => writeFile(fs, file, largest, HELLO));
+      throwsFsError("EFBIG", () => writeFile(fs, file, largest, HELLO));
       assert.equal(writeFile(fs, file, largest - 3, HELLO), 3);
       assert.equal(file.size, largest);
       assert.deepEqual(readBytes(fs, file, largest - 4, 10), Uint8Array.of(0, 104, 101, 108));
       assert.equal(writeFile(fs, file, largest / 2, HELLO), 5);
-      throwsErrno("EFBIG", () => copyRange(fs, file, 0, file, largest, 4));
+      throwsFsError("EFBIG", () => copyRange(fs, file, 0, file, largest, 4));
     }),
   );
 }
@@ -117,21 +104,21 @@ Deno.test(
   withLayout("ext4-4k", (fs, file) => {
     const other = fileNamed(fs, "second");
     setFlag(fs, file, EXT4_IMMUTABLE_FL, true);
-    throwsErrno("EPERM", () => writeFile(fs, file, 5, HELLO));
-    throwsErrno("EPERM", () => setSize(fs, file, 0));
-    throwsErrno("EPERM", () => fallocate(fs, file, 0, 0, 10));
-    throwsErrno("EPERM", () => copyRange(fs, other, 0, file, 0, 10));
+    throwsFsError("EPERM", () => writeFile(fs, file, 5, HELLO));
+    throwsFsError("EPERM", () => setSize(fs, file, 0));
+    throwsFsError("EPERM", () => fallocate(fs, file, 0, 0, 10));
+    throwsFsError("EPERM", () => copyRange(fs, other, 0, file, 0, 10));
     setFlag(fs, file, EXT4_IMMUTABLE_FL, false);
     setFlag(fs, file, EXT4_APPEND_FL, true);
-    throwsErrno("EPERM", () => setSize(fs, file, 0));
-    throwsErrno("EPERM", () => writeFile(fs, file, 0, HELLO));
-    throwsErrno("EPERM", () => fallocate(fs, file, FALLOC_FL_ZERO_RANGE, 0, 10));
+    throwsFsError("EPERM", () => setSize(fs, file, 0));
+    throwsFsError("EPERM", () => writeFile(fs, file, 0, HELLO));
+    throwsFsError("EPERM", () => fallocate(fs, file, FALLOC_FL_ZERO_RANGE, 0, 10));
     assert.equal(writeFile(fs, file, 5, HELLO), 5);
     // A page of the cache that has the old bytes as well.
     assert.equal(writeFile(fs, file, 0, new TextEncoder().encode("firsthello!")), 11);
     fallocate(fs, file, FALLOC_FL_KEEP_SIZE, 0, 100_000);
     setFlag(fs, file, EXT4_APPEND_FL, false);
-    throwsErrno("EISDIR", () => writeFile(fs, fs.root, 0, HELLO));
+    throwsFsError("EISDIR", () => writeFile(fs, fs.root, 0, HELLO));
   }),
 );
 
@@ -140,7 +127,7 @@ Deno.test(
   withLayout("ext4-bigalloc-4k", (fs, file) => {
     setSize(fs, file, 10 * 65536);
     const refuses = (errno: ErrnoName, mode: number, offset: number, length: number) =>
-      throwsErrno(errno, () => fallocate(fs, file, mode, offset, length));
+      throwsFsError(errno, () => fallocate(fs, file, mode, offset, length));
     refuses("EINVAL", 0, 0, 0);
     refuses("EINVAL", 0, -1, 10);
     refuses("EOPNOTSUPP", 0x40, 0, 10);
@@ -171,7 +158,7 @@ Deno.test(
   withLayout("ext3-2k", (fs, file) => {
     writeFile(fs, file, 0, new Uint8Array(100_000).fill(7));
     for (const mode of [0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE, FALLOC_FL_COLLAPSE_RANGE]) {
-      throwsErrno("EOPNOTSUPP", () => fallocate(fs, file, mode, 0, 2048));
+      throwsFsError("EOPNOTSUPP", () => fallocate(fs, file, mode, 0, 2048));
     }
     fallocate(fs, file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 3000, 90_000);
     assert.equal(mapBlocks(fs, file, 2, 100).kind, "hole");
@@ -184,8 +171,8 @@ Deno.test(
   "copyRange: ranges that overlap",
   withLayout("ext4-4k", (fs, file) => {
     writeFile(fs, file, 0, new Uint8Array(100_000).fill(7));
-    throwsErrno("EINVAL", () => copyRange(fs, file, 0, file, 1000, 2000));
-    throwsErrno("EINVAL", () => copyRange(fs, file, 1000, file, 0, 2000));
+    throwsFsError("EINVAL", () => copyRange(fs, file, 0, file, 1000, 2000));
+    throwsFsError("EINVAL", () => copyRange(fs, file, 1000, file, 0, 2000));
     assert.equal(copyRange(fs, file, 0, file, 200_000, 100_001), 100_000);
     assert.equal(copyRange(fs, file, 300_000, file, 0, 10), 0);
     assert.equal(file.size, 300_000);
@@ -198,7 +185,7 @@ for (const name of ["ext2-1k", "ext4-4k", "ext4-bigalloc-1k", "ext4-inline"]) {
     withLayout(name, (fs, file) => {
       const bytes = new Uint8Array(MEBIBYTE).fill(3);
       let size = 0;
-      throwsErrno("ENOSPC", () => {
+      throwsFsError("ENOSPC", () => {
         for (;;) size += writeFile(fs, file, size, bytes);
       });
       assert.equal(file.size, size);
@@ -207,7 +194,7 @@ for (const name of ["ext2-1k", "ext4-4k", "ext4-bigalloc-1k", "ext4-inline"]) {
         const length = Math.min(MEBIBYTE, size - at);
         assert(equal(readBytes(fs, file, at, length), bytes.subarray(0, length)));
       }
-      throwsErrno("ENOSPC", () => writeFile(fs, fileNamed(fs, "second"), 1 << 20, bytes));
+      throwsFsError("ENOSPC", () => writeFile(fs, fileNamed(fs, "second"), 1 << 20, bytes));
       assert.equal(fileNamed(fs, "second").size, "second".length);
       // Space that is freed in the running transaction is there after a commit.
       setSize(fs, file, MEBIBYTE);

@@ -19,6 +19,7 @@ import { Errno } from "../src/sys/errno.ts";
 import { FsError } from "../src/sys/fs_error.ts";
 import { S_IFREG } from "../src/sys/stat.ts";
 import { complaintsAfter, complaintsOf, openForWriting } from "./support/allocation.ts";
+import { bytes } from "./support/bytes.ts";
 import { mountKernel } from "./support/mount.ts";
 import { Random } from "./support/random.ts";
 import { requires } from "./support/requirements.ts";
@@ -36,10 +37,6 @@ async function makeImage(folder: TempDir, mke2fs: string, megabytes: number): Pr
 
 function makeDir(fs: FileSystem, name: string): Inode {
   return makeDirectory(fs, fs.root, bytes(name), { ...FILE, mode: 0o755 });
-}
-
-function bytes(text: string): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(text);
 }
 
 /** Adds many names that lead to few files. */

@@ -9,7 +9,9 @@ import {
   type RecoveryResult,
   type ReplayTarget,
 } from "../src/jbd2/recovery.ts";
-import { fail, FsError } from "../src/sys/fs_error.ts";
+import type { ErrnoName } from "../src/sys/errno.ts";
+import { fail } from "../src/sys/fs_error.ts";
+import { isFsError } from "./support/errors.ts";
 import { memoryBlocks } from "./support/journal.ts";
 import {
   BLOCK_SIZE,
@@ -39,15 +41,6 @@ class Target implements ReplayTarget {
 function replayLog(log: LogBuilder, target = new Target()): [RecoveryResult, Target["written"]] {
   const result = recover(openJournal(memoryBlocks(log.bytes, BLOCK_SIZE)), target);
   return [result, target.written];
-}
-
-function isError(code: string, message: RegExp): (error: unknown) => boolean {
-  return (error) => {
-    assert.ok(error instanceof FsError, `${error}`);
-    assert.equal(error.code, code);
-    assert.match(error.message, message);
-    return true;
-  };
 }
 
 const FORMATS = {
@@ -131,7 +124,7 @@ Deno.test("recover: a data block that does not fit its checksum is left out and 
     assert.deepEqual(written, { 11: "1" });
     assert.equal(result.skippedBlocks, 1);
     assert.equal(result.blocks, 1);
-    assert.ok(isError("EBADMSG", /journal block 2, transaction 1/)(result.problems[0]));
+    assert.ok(isFsError("EBADMSG", /journal block 2, transaction 1/)(result.problems[0]));
   }
 });
 
@@ -140,7 +133,9 @@ Deno.test("recover: a block beyond the device is left out and reported", () => {
   log.transaction(1, { block: BLOCKS_COUNT, fill: 1 }, { block: BLOCKS_COUNT - 1, fill: 1 });
   const [result, written] = replayLog(log);
   assert.deepEqual(written, { [BLOCKS_COUNT - 1]: "1" });
-  assert.ok(isError("EUCLEAN", /beyond the end of the device \(block 10000\)/)(result.problems[0]));
+  assert.ok(
+    isFsError("EUCLEAN", /beyond the end of the device \(block 10000\)/)(result.problems[0]),
+  );
 });
 
 Deno.test("recover: reports no more problems than MAX_PROBLEMS", () => {
@@ -176,7 +171,7 @@ Deno.test("recover: a damaged descriptor in a committed transaction stops it all
   log.commit(6);
   log.flip(descriptor, 900);
   const target = new Target();
-  assert.throws(() => replayLog(log, target), isError("EBADMSG", /transaction 2 in the journal/));
+  assert.throws(() => replayLog(log, target), isFsError("EBADMSG", /transaction 2 in the journal/));
   assert.deepEqual(target.written, {});
 });
 
@@ -206,7 +201,7 @@ Deno.test("recover: a commit block that does not fit ends the replay and is repo
     log.transaction(7, { block: 12, fill: 1 });
     const [result, written] = replayLog(log);
     assert.deepEqual(written, { 10: "1" });
-    assert.ok(isError("EUCLEAN", /transaction 2 does not fit its commit/)(result.problems[0]));
+    assert.ok(isFsError("EUCLEAN", /transaction 2 does not fit its commit/)(result.problems[0]));
   }
 });
 
@@ -252,7 +247,7 @@ Deno.test("recover: a transaction without checksum passes where others have one"
 Deno.test("recover: a log without end is refused", () => {
   const revokes = new LogBuilder();
   for (let block = 1; block < 1100; block++) revokes.revoke(5);
-  assert.throws(() => replayLog(revokes), isError("EUCLEAN", /more than once around/));
+  assert.throws(() => replayLog(revokes), isFsError("EUCLEAN", /more than once around/));
   // 1099 blocks are 7 times 157: the descriptors meet themselves in the second round.
   const descriptors = new LogBuilder();
   const piece = Array.from({ length: 78 }, (_, block) => ({ block, fill: 1 }));
@@ -260,13 +255,13 @@ Deno.test("recover: a log without end is refused", () => {
     descriptors.descriptor(...piece);
     descriptors.descriptor(...piece.slice(1));
   }
-  assert.throws(() => replayLog(descriptors), isError("EUCLEAN", /more than once around/));
+  assert.throws(() => replayLog(descriptors), isFsError("EUCLEAN", /more than once around/));
 });
 
 Deno.test("recover: a target of another block size is refused", () => {
   const journal = openJournal(memoryBlocks(new LogBuilder().bytes, BLOCK_SIZE));
   const target = { blockSize: 4096, blocksCount: 10, write() {} };
-  assert.throws(() => recover(journal, target), isError("EUCLEAN", /blocks of 1024 bytes/));
+  assert.throws(() => recover(journal, target), isFsError("EUCLEAN", /blocks of 1024 bytes/));
 });
 
 Deno.test("openJournal: version 1 has no features", () => {
@@ -280,7 +275,7 @@ Deno.test("openJournal: version 1 has no features", () => {
 });
 
 Deno.test("openJournal: refuses damage and what it does not know, by name", () => {
-  const cases: [(log: LogBuilder) => void, string, RegExp][] = [
+  const cases: [(log: LogBuilder) => void, ErrnoName, RegExp][] = [
     [(log) => Sb.h_magic.set(log.view, 0, 1), "EUCLEAN", /magic 0x1/],
     [(log) => Sb.h_blocktype.set(log.view, 0, 2), "EUCLEAN", /block type 2/],
     [(log) => Sb.s_blocksize.set(log.view, 0, 4096), "EUCLEAN", /block size 4096/],
@@ -298,12 +293,12 @@ Deno.test("openJournal: refuses damage and what it does not know, by name", () =
     const log = new LogBuilder();
     damage(log);
     log.sumSuperblock();
-    assert.throws(() => replayLog(log), isError(code, message));
+    assert.throws(() => replayLog(log), isFsError(code, message));
   }
 });
 
 Deno.test("openJournal: a superblock that does not fit its checksum is refused", () => {
   const log = new LogBuilder({ incompat: INCOMPAT_CSUM_V3 });
   log.flip(0, 300);
-  assert.throws(() => replayLog(log), isError("EBADMSG", /the journal superblock/));
+  assert.throws(() => replayLog(log), isFsError("EBADMSG", /the journal superblock/));
 });

@@ -16,7 +16,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Files of a lower layer that take part in foreign functions: src/ext4 must not need them. */
-const FOREIGN_FUNCTIONS = ["sys/libc.ts", "block/file_device.ts"];
+const FOREIGN_FUNCTIONS = [
+  "sys/libc.ts",
+  "sys/c_memory.ts",
+  "sys/io_uring.ts",
+  "sys/spawn.ts",
+  "block/file_device.ts",
+];
 
 const ROOT = new URL("../", import.meta.url);
 

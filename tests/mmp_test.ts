@@ -10,6 +10,7 @@ import { FileSystem } from "../src/ext4/filesystem.ts";
 import type { WriteOptions } from "../src/ext4/writing.ts";
 import { fail, FsError } from "../src/sys/fs_error.ts";
 import { SILENT } from "../src/sys/log.ts";
+import { isFsError } from "./support/errors.ts";
 import { mountKernel } from "./support/mount.ts";
 import { requires } from "./support/requirements.ts";
 import { run, TempDir } from "./support/run.ts";
@@ -64,15 +65,6 @@ function mmpOf({ bytes }: MemoryDevice): DataView<ArrayBuffer> {
   return new DataView(bytes.buffer, block * blockSize, 1024);
 }
 
-function isError(code: string, message: RegExp): (error: unknown) => boolean {
-  return (error) => {
-    assert.ok(error instanceof FsError, `${error}`);
-    assert.equal(error.code, code);
-    assert.match(error.message, message);
-    return true;
-  };
-}
-
 for (const features of ["", ",^metadata_csum"]) {
   Deno.test(`MultipleMountProtection: taken over at once when clean${features}`, async () => {
     if (!requires("e2fsprogs")) return;
@@ -108,7 +100,10 @@ Deno.test("MultipleMountProtection: refuses what another machine has mounted", a
     one.time += 1000;
     fs.writing.fire();
   };
-  assert.throws(() => two.open(device), isError("EBUSY", /another host has it.*last seen on one/));
+  assert.throws(
+    () => two.open(device),
+    isFsError("EBUSY", /another host has it.*last seen on one/),
+  );
   assert.deepEqual(two.waits, [11000]);
   fs.stopWriting();
   two.meanwhile = () => {};
@@ -135,7 +130,7 @@ Deno.test("MultipleMountProtection: of two that take over at once, the later one
     // The first wait of one is over; in its second, two comes.
     if (one.waits.length === 2) won = two.open(device);
   };
-  assert.throws(() => one.open(device), isError("EBUSY", /last seen on two/));
+  assert.throws(() => one.open(device), isFsError("EBUSY", /last seen on two/));
   won!.stopWriting();
 });
 
@@ -147,8 +142,8 @@ Deno.test("MultipleMountProtection: one that slept too long finds that it lost, 
   const other = two.open(device);
   const before = device.bytes.slice();
   one.time += 60_000;
-  assert.throws(() => fs.writing.fire(), isError("EBUSY", /mounted a second time.*on two/));
-  assert.throws(() => fs.change(() => {}), isError("EROFS", /second time/));
+  assert.throws(() => fs.writing.fire(), isFsError("EBUSY", /mounted a second time.*on two/));
+  assert.throws(() => fs.change(() => {}), isFsError("EROFS", /second time/));
   fs.stopWriting();
   assert.ok(Buffer.compare(device.bytes, before) === 0, "wrote to what another machine has");
   other.stopWriting();
@@ -195,14 +190,14 @@ Deno.test("MultipleMountProtection: refuses while e2fsck runs, and a damaged blo
   const device = await makeDevice(",^metadata_csum");
   const view = mmpOf(device);
   MmpStruct.mmp_seq.set(view, 0, EXT4_MMP_SEQ_FSCK);
-  assert.throws(() => new Machine("one").open(device), isError("EBUSY", /e2fsck/));
+  assert.throws(() => new Machine("one").open(device), isFsError("EBUSY", /e2fsck/));
   MmpStruct.mmp_magic.set(view, 0, 0);
-  assert.throws(() => new Machine("one").open(device), isError("EUCLEAN", /no magic number/));
+  assert.throws(() => new Machine("one").open(device), isFsError("EUCLEAN", /no magic number/));
   const summed = await makeDevice();
   MmpStruct.mmp_time.set(mmpOf(summed), 0, 1);
-  assert.throws(() => new Machine("one").open(summed), isError("EBADMSG", /protection/));
+  assert.throws(() => new Machine("one").open(summed), isFsError("EBADMSG", /protection/));
   Sb.s_mmp_block.set(new DataView(device.bytes.buffer, 1024), 0, 2 ** 40);
-  assert.throws(() => new Machine("one").open(device), isError("EUCLEAN", /outside/));
+  assert.throws(() => new Machine("one").open(device), isFsError("EUCLEAN", /outside/));
 });
 
 Deno.test("MultipleMountProtection: a mount that fails later gives it back", async () => {
@@ -233,7 +228,7 @@ Deno.test("MultipleMountProtection: the kernel and we respect each other", async
     const device = FileDevice.open(path, { readOnly: false });
     assert.throws(
       () => FileSystem.open(device, { log: SILENT, write }),
-      isError("EBUSY", /another host/),
+      isFsError("EBUSY", /another host/),
     );
     device.close();
   }

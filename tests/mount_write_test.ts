@@ -4,11 +4,12 @@
  */
 
 import assert from "node:assert/strict";
-import { type Mount as KernelMount, mountAt } from "../src/mount/mountinfo.ts";
+import { mountAt } from "../src/mount/mountinfo.ts";
 import { fuse4fs } from "./support/command_line.ts";
-import { attachLoop, FUSE4FS, mountKernel } from "./support/mount.ts";
+import { attachLoop, FUSE4FS, mounted, mountKernel } from "./support/mount.ts";
 import { requires } from "./support/requirements.ts";
 import { run, type RunResult, TempDir } from "./support/run.ts";
+import { waitUntil } from "./support/wait.ts";
 
 const NEEDS = ["root", "fuse", "e2fsprogs", "executable"] as const;
 
@@ -60,20 +61,6 @@ class Bench implements AsyncDisposable {
     while (mountAt(this.dir) !== undefined) await run("umount", ["-l", this.dir]);
     this.folder[Symbol.dispose]();
   }
-}
-
-function mounted(dir: string): KernelMount {
-  const mount = mountAt(dir);
-  assert.ok(mount !== undefined, `nothing is mounted at ${dir}`);
-  return mount;
-}
-
-async function waitUntil(condition: () => boolean, what: string): Promise<void> {
-  for (let tries = 0; tries < 400; tries++) {
-    if (condition()) return;
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-  assert.fail(`${what} within 10 seconds`);
 }
 
 function hasEnded(pid: number): boolean {

@@ -4,11 +4,9 @@
 
 import assert from "node:assert/strict";
 import { EXT4_CASEFOLD_FL } from "../src/disk/inode.ts";
-import type { FileSystem } from "../src/ext4/filesystem.ts";
-import type { Inode } from "../src/ext4/inode/inode.ts";
 import { makeDirectory } from "../src/ext4/directory/namespace.ts";
 import { S_IFDIR, S_IFLNK } from "../src/sys/stat.ts";
-import { complaintsAfter, openForWriting } from "./support/allocation.ts";
+import { complaintsAfter, openForWriting, setFlag } from "./support/allocation.ts";
 import { debugfs } from "./support/images.ts";
 import { mountKernel } from "./support/mount.ts";
 import { NamespaceModel } from "./support/namespace_model.ts";
@@ -114,13 +112,6 @@ for (const [name, layout] of Object.entries(LAYOUTS)) {
     assert.equal(await complaintsAfter(fs, image), "");
     assert.deepEqual(opened.complaints, []);
     if (!layout.isForeign) await compareWithKernel(image, folder, model);
-  });
-}
-
-function setFlag(fs: FileSystem, inode: Inode, flag: number): void {
-  fs.change((handle) => {
-    fs.modifyInode(handle, inode);
-    inode.setFlag(flag, true);
   });
 }
 

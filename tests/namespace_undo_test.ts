@@ -27,6 +27,7 @@ import type { ErrnoName } from "../src/sys/errno.ts";
 import { fail, FsError } from "../src/sys/fs_error.ts";
 import { S_IFCHR, S_IFREG } from "../src/sys/stat.ts";
 import { complaintsOf, openDeviceForWriting } from "./support/allocation.ts";
+import { bytes } from "./support/bytes.ts";
 import { requires } from "./support/requirements.ts";
 import { run, TempDir } from "./support/run.ts";
 
@@ -39,10 +40,6 @@ const LAYOUTS: Readonly<Record<string, string>> = {
   "ext4-inline": "-t ext4 -b 1024 -O inline_data",
   "ext4-no-extent": "-t ext4 -b 1024 -O ^extent,^64bit",
 };
-
-function bytes(text: string): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(text);
-}
 
 function long(index: number): Uint8Array<ArrayBuffer> {
   return bytes(`${index}-`.padEnd(240, "x"));

@@ -17,9 +17,9 @@ import { mapBlocks } from "../src/ext4/map/map.ts";
 import { keepUnlinked } from "../src/ext4/orphans/orphans_write.ts";
 import { QuotaFile, type QuotaType } from "../src/ext4/quota/quota_file.ts";
 import { QuotaTree } from "../src/ext4/quota/quota_tree.ts";
-import { FsError } from "../src/sys/fs_error.ts";
 import { S_IFDIR, S_IFREG } from "../src/sys/stat.ts";
 import { complaintsAfter, openForWriting } from "./support/allocation.ts";
+import { throwsFsError } from "./support/errors.ts";
 import { debugfs } from "./support/images.ts";
 import { Random } from "./support/random.ts";
 import { requires } from "./support/requirements.ts";
@@ -280,10 +280,6 @@ function getField(fs: FileSystem, type: QuotaType, id: number, name: "dqb_btime"
   return Entry[name].get(tree.blockOf(place).view, place.at);
 }
 
-function throwsErrno(act: () => unknown, code: string): void {
-  assert.throws(act, (error) => error instanceof FsError && error.code === code);
-}
-
 /** A file system with a clock that the test sets. */
 async function openWithLimits(folder: TempDir, limited = ALL) {
   const image = await makeImage(folder);
@@ -307,28 +303,28 @@ for (const type of TYPES) {
     fs.writing.blocks.user = { uid: 5, gid: 6 };
     const file = create(fs, 5, 6, 7);
     create(fs, 5, 6, 7);
-    throwsErrno(() => create(fs, 5, 6, 7), "EDQUOT");
+    throwsFsError("EDQUOT", () => create(fs, 5, 6, 7));
     grow(fs, file, 0, 8);
     assert.equal(bytesOf(fs, file), 8192);
     grow(fs, file, 8, 8);
     grow(fs, file, 8, 8);
     grow(fs, file, 9, 8);
     assert.equal(bytesOf(fs, file), 10240);
-    throwsErrno(() => grow(fs, file, 20, 1), "EDQUOT");
+    throwsFsError("EDQUOT", () => grow(fs, file, 20, 1));
     const other = create(fs, 15, 16, 17);
     const toLimited = () =>
       fs.change((handle) => changeOwners(fs, handle, other, { uid: 5, gid: 6, projectId: 7 }));
-    throwsErrno(toLimited, "EDQUOT");
+    throwsFsError("EDQUOT", toLimited);
     assert.deepEqual([other.uid, other.gid, other.projectId], [15, 16, 17]);
     cut(fs, file, 4);
     grow(fs, file, 20, 6);
-    throwsErrno(() => grow(fs, file, 40, 1), "EDQUOT");
+    throwsFsError("EDQUOT", () => grow(fs, file, 40, 1));
 
     fs.writing.blocks.user = { uid: 0, gid: 0 };
     toLimited();
     grow(fs, file, 40, 5);
     fs.writing.blocks.user = { uid: 5, gid: 6 };
-    throwsErrno(() => grow(fs, file, 50, 1), "EDQUOT");
+    throwsFsError("EDQUOT", () => grow(fs, file, 50, 1));
     fs.stopWriting();
     const listed = await listedUses(image, type);
     assert.deepEqual(listed.get(id), { space: 15 * 1024, inodes: 3 });
@@ -389,17 +385,17 @@ Deno.test("quotas: a soft limit becomes a hard one after the time of grace", asy
   grow(fs, file, 5, 1);
   const second = create(fs, 5, 6);
   clock.now++;
-  throwsErrno(() => grow(fs, file, 6, 1), "EDQUOT");
+  throwsFsError("EDQUOT", () => grow(fs, file, 6, 1));
   create(fs, 5, 6);
   cut(fs, file, 4);
   assert.equal(getField(fs, "user", 5, "dqb_btime"), 0);
   grow(fs, file, 4, 1);
   assert.equal(getField(fs, "user", 5, "dqb_btime"), clock.now + week);
   clock.now += week;
-  throwsErrno(() => create(fs, 5, 6), "EDQUOT");
-  throwsErrno(() => grow(fs, file, 5, 1), "EDQUOT");
+  throwsFsError("EDQUOT", () => create(fs, 5, 6));
+  throwsFsError("EDQUOT", () => grow(fs, file, 5, 1));
   discard(fs, second);
-  throwsErrno(() => create(fs, 5, 6), "EDQUOT");
+  throwsFsError("EDQUOT", () => create(fs, 5, 6));
 });
 
 Deno.test("quotas: damaged quota files are not written to", async () => {
@@ -424,7 +420,7 @@ Deno.test("quotas: damaged quota files are not written to", async () => {
   ];
   for (const [byte, value] of refused) {
     damage(blocks[0], byte, value);
-    throwsErrno(() => openForWriting(image), "EROFS");
+    throwsFsError("EROFS", () => openForWriting(image));
   }
   // Links of the tree, to nothing and to the root; a leaf without the entry; a full leaf.
   const met: readonly (readonly [number, number, number, number])[] = [
@@ -438,7 +434,7 @@ Deno.test("quotas: damaged quota files are not written to", async () => {
     using opened = openForWriting(image);
     const { fs } = opened;
     const free = fs.writing.inodes.freeInodes;
-    throwsErrno(() => create(fs, uid, 1, 1), "EUCLEAN");
+    throwsFsError("EUCLEAN", () => create(fs, uid, 1, 1));
     assert.equal(fs.writing.inodes.freeInodes, free);
   }
 });

@@ -11,9 +11,10 @@ import { FileSystem, type OpenOptions } from "../src/ext4/filesystem.ts";
 import type { WriteOptions } from "../src/ext4/writing.ts";
 import { openJournal } from "../src/jbd2/journal.ts";
 import { scanLog } from "../src/jbd2/log_scan.ts";
-import { corrupt, fail, FsError } from "../src/sys/fs_error.ts";
+import { corrupt, fail } from "../src/sys/fs_error.ts";
 import { SILENT } from "../src/sys/log.ts";
 import { makeDirtyImages, writeAndSync } from "./support/dirty_image.ts";
+import { isFsError } from "./support/errors.ts";
 import {
   differingBlocks,
   dumpJournal,
@@ -83,15 +84,6 @@ function superblockOf(image: Uint8Array<ArrayBuffer>): DataView {
   return new DataView(image.buffer, 1024, 1024);
 }
 
-function isError(code: string, message = /./): (error: unknown) => boolean {
-  return (error) => {
-    assert.ok(error instanceof FsError, `${error}`);
-    assert.equal(error.code, code);
-    assert.match(error.message, message);
-    return true;
-  };
-}
-
 const CONFIGS: Readonly<Record<string, readonly string[]>> = {
   "ext2": ["-t", "ext2", "-b", "1024"],
   "ext3": ["-t", "ext3", "-b", "1024"],
@@ -139,7 +131,7 @@ for (const [name, args] of Object.entries(CONFIGS)) {
 
     touchRoot(fs, 1111111111);
     fs.stopWriting();
-    assert.throws(() => touchRoot(fs, 1), isError("EROFS"));
+    assert.throws(() => touchRoot(fs, 1), isFsError("EROFS"));
     assert.equal(fs.root.mtime.sec, 1111111111);
     await requireClean(folder, device.bytes);
     const after = await header(folder, device.bytes);
@@ -241,7 +233,7 @@ Deno.test("FileSystem.open for writing: a damaged log is refused, and nothing is
   const device = new MemoryDevice(image.slice());
   assert.throws(
     () => openForWriting(device),
-    isError("EBADMSG", /cannot replay the journal.*-o ro/),
+    isFsError("EBADMSG", /cannot replay the journal.*-o ro/),
   );
   assert.equal(Buffer.compare(device.bytes, image), 0, "the image was changed");
   // Whoever only reads may see the rest.
@@ -316,24 +308,24 @@ Deno.test("FileSystem.open for writing: EROFS for what is only read, with the re
     const view = superblockOf(image);
     Sb.s_feature_ro_compat.set(view, 0, Sb.s_feature_ro_compat.get(view, 0) | bit);
     const device = new MemoryDevice(image);
-    assert.throws(() => openForWriting(device), isError("EROFS", new RegExp(name)));
+    assert.throws(() => openForWriting(device), isFsError("EROFS", new RegExp(name)));
     FileSystem.open(device, { log: SILENT });
   }
   assert.throws(
     () => openForWriting(new MemoryDevice(sound.slice(), "image", true)),
-    isError("EROFS", /cannot be written/),
+    isFsError("EROFS", /cannot be written/),
   );
   assert.throws(
     () => openForWriting(new MemoryDevice(sound.slice(0, sound.length / 2))),
-    isError("EROFS", /cuts off/),
+    isFsError("EROFS", /cuts off/),
   );
   assert.throws(
     () => openForWriting(new MemoryDevice(sound.slice()), { superblockBlock: 8193 }),
-    isError("EROFS", /superblock/),
+    isFsError("EROFS", /superblock/),
   );
   assert.throws(
     () => openForWriting(new MemoryDevice(sound.slice()), { norecovery: true }),
-    isError("EROFS", /norecovery/),
+    isFsError("EROFS", /norecovery/),
   );
 });
 
@@ -346,10 +338,10 @@ Deno.test("FileSystem.open for writing: a journal that uses a block twice is ref
   const first = await journalBlock(path, 0);
   await run("debugfs", ["-w", "-R", `sif <8> block[5] ${first + 2}`, path]);
   const device = new MemoryDevice(Deno.readFileSync(path));
-  assert.throws(() => openForWriting(device), isError("EUCLEAN", /uses a block twice/));
+  assert.throws(() => openForWriting(device), isFsError("EUCLEAN", /uses a block twice/));
   await run("debugfs", ["-w", "-R", "sif <8> block[5] 0", path]);
   const holed = new MemoryDevice(Deno.readFileSync(path));
-  assert.throws(() => openForWriting(holed), isError("EUCLEAN", /block 5 is hole/));
+  assert.throws(() => openForWriting(holed), isFsError("EUCLEAN", /block 5 is hole/));
 });
 
 Deno.test("recordError: the error fields, as dumpe2fs shows them, also after an abort", async () => {
@@ -489,7 +481,7 @@ Deno.test("FileSystem.open for writing: a damaged fast commit ends it, with noth
   // The first one is in the directory's block, or only in the log: the record is the last.
   image[Buffer.from(image.buffer).lastIndexOf(name)] ^= 1;
   const device = new MemoryDevice(image.slice());
-  assert.throws(() => openForWriting(device), isError("EBADMSG", /fast commit/));
+  assert.throws(() => openForWriting(device), isFsError("EBADMSG", /fast commit/));
   assert.equal(Buffer.compare(device.bytes, image), 0, "the image was changed");
 });
 

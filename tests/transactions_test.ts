@@ -7,6 +7,7 @@ import { type Handle, type Participant, TransactionFull } from "../src/jbd2/hand
 import { Transactions, type TransactionStore } from "../src/jbd2/transactions.ts";
 import { Errno } from "../src/sys/errno.ts";
 import { fail, FsError } from "../src/sys/fs_error.ts";
+import { isFsError } from "./support/errors.ts";
 import { Random } from "./support/random.ts";
 
 const BLOCK_SIZE = 64;
@@ -101,15 +102,6 @@ function change(cache: BlockCache, handle: Handle, number: number, value: number
   const block = cache.read(number);
   handle.modify(block);
   block.bytes.fill(value);
-}
-
-function isError(code: string, message = /./): (error: unknown) => boolean {
-  return (error) => {
-    assert.ok(error instanceof FsError, `${error}`);
-    assert.equal(error.code, code);
-    assert.match(error.message, message);
-    return true;
-  };
 }
 
 const STOP = fail("ENOSPC", "stop");
@@ -355,7 +347,7 @@ Deno.test("Transactions.run: commits when half full, and again when an operation
   // One in eight blocks is kept for the work before a commit.
   assert.throws(
     () => transactions.run((handle) => changeMany(handle, 0, 36)),
-    isError("ENOSPC", /journal is too small/),
+    isFsError("ENOSPC", /journal is too small/),
   );
   assert.equal(transactions.isDirty, false);
   assert.throws(
@@ -364,7 +356,7 @@ Deno.test("Transactions.run: commits when half full, and again when an operation
         changeMany(handle, 0, 35);
         handle.create(99);
       }),
-    isError("ENOSPC"),
+    isFsError("ENOSPC"),
   );
   assert.equal(cache.peek(99), undefined, "zeros that nobody has written");
 });
@@ -386,7 +378,7 @@ Deno.test("Transactions.run: runs again after a commit that frees space", () => 
   assert.throws(() =>
     transactions.run(() => {
       throw fail("ENOSPC", "full");
-    }), isError("ENOSPC"));
+    }), isFsError("ENOSPC"));
   assert.equal(store.commits.length, 1);
 });
 
@@ -457,9 +449,9 @@ Deno.test("Transactions.commit: what fails before it, in it or behind it stops a
       assert.throws(() => transactions.commit(), (thrown) => thrown === error, when);
       assert.ok(transactions.failure !== undefined, when);
       assert.equal(store.abortedBy, transactions.failure, when);
-      assert.throws(() => transactions.run(() => {}), isError("EROFS"), when);
-      assert.throws(() => transactions.commit(), isError("EROFS"), when);
-      assert.throws(() => transactions.writeBack(), isError("EROFS"), when);
+      assert.throws(() => transactions.run(() => {}), isFsError("EROFS"), when);
+      assert.throws(() => transactions.commit(), isFsError("EROFS"), when);
+      assert.throws(() => transactions.writeBack(), isFsError("EROFS"), when);
       assert.equal(transactions.due(), undefined, when);
       assert.equal(store.commits.length, when === "behind" ? 1 : 0, when);
       assert.equal(cache.read(1).bytes[0], 77, "what is read must stay as it was");
@@ -473,7 +465,7 @@ Deno.test("Transactions.onBeforeCommit: too large for the transaction fails as E
     for (let block = 80; block < 90; block++) change(cache, handle, block, 8);
   });
   transactions.run((handle) => change(cache, handle, 1, 1));
-  assert.throws(() => transactions.commit(), isError("ENOSPC"));
+  assert.throws(() => transactions.commit(), isFsError("ENOSPC"));
   assert.ok(!(transactions.failure instanceof TransactionFull));
 });
 
@@ -483,7 +475,7 @@ Deno.test("Transactions.abort: the first reason counts; one that is no error is 
   transactions.abort(fail("EUCLEAN", "later"));
   assert.equal(store.abortedBy, undefined);
   assert.equal(transactions.failure?.errno, Errno.EIO);
-  assert.throws(() => transactions.requireWritable(), isError("EROFS", /shut down/));
+  assert.throws(() => transactions.requireWritable(), isFsError("EROFS", /shut down/));
 });
 
 Deno.test("Transactions.writeBack: commits first", () => {

@@ -2,7 +2,6 @@
 
 import assert from "node:assert/strict";
 import { FileDevice } from "../src/block/file_device.ts";
-import { WindowDevice } from "../src/block/window_device.ts";
 import { inodeGoal } from "../src/ext4/allocation/group_choice.ts";
 import { trim } from "../src/ext4/allocation/trim.ts";
 import { FsError } from "../src/sys/fs_error.ts";
@@ -103,12 +102,11 @@ Deno.test("trim leaves what is not free before the commit, and reserved blocks a
   assert.equal(trim(fs, 0, ALL, 0), blocks.freeClusters * fs.blockSize);
 });
 
-Deno.test("FileDevice.discard and WindowDevice.discard empty a range of a file", () => {
+Deno.test("FileDevice.discard empties a range of a file", () => {
   using folder = new TempDir();
   const path = folder.join("file");
   Deno.writeFileSync(path, new Uint8Array(2 ** 20).fill(1));
-  const file = FileDevice.open(path, { readOnly: false, offset: 65536 });
-  const device = new WindowDevice(file, 65536, 2 ** 18);
+  const device = FileDevice.open(path, { readOnly: false, offset: 131072, size: 2 ** 18 });
   device.discard(0, 65536);
   const bytes = Deno.readFileSync(path);
   const expected = new Uint8Array(2 ** 20).fill(1).fill(0, 131072, 196608);
@@ -119,7 +117,6 @@ Deno.test("FileDevice.discard and WindowDevice.discard empty a range of a file",
       (error: FsError) => error.code === "EIO",
     );
   }
-  assert.throws(() => file.discard(2 ** 20, 1), (error: FsError) => error.code === "EIO");
   device.close();
   const readOnly = FileDevice.open(path, { readOnly: true });
   assert.throws(() => readOnly.discard(0, 1), (error: FsError) => error.code === "EROFS");

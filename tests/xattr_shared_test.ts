@@ -17,6 +17,7 @@ import { storeXattr } from "../src/ext4/xattr/xattr_write.ts";
 import { fail, FsError } from "../src/sys/fs_error.ts";
 import { S_IFREG } from "../src/sys/stat.ts";
 import { complaintsAfter, fileNamed, makeLayout, openForWriting } from "./support/allocation.ts";
+import { bytes } from "./support/bytes.ts";
 import * as libc from "./support/libc.ts";
 import { mountKernel } from "./support/mount.ts";
 import { Random } from "./support/random.ts";
@@ -41,17 +42,13 @@ async function makeImage(folder: TempDir, mke2fs: string): Promise<string> {
   return image;
 }
 
-function encode(text: string): Uint8Array {
-  return new TextEncoder().encode(text);
-}
-
 function make(fs: FileSystem, name: string): Inode {
   const file = { mode: S_IFREG | 0o644, uid: 0, gid: 0, umask: 0 };
-  return makeNode(fs, fs.root, encode(name), file);
+  return makeNode(fs, fs.root, bytes(name), file);
 }
 
 function set(fs: FileSystem, inode: Inode, name: string, value: string | Uint8Array): void {
-  setXattr(fs, inode, encode(name), typeof value === "string" ? encode(value) : value, 0);
+  setXattr(fs, inode, bytes(name), typeof value === "string" ? bytes(value) : value, 0);
 }
 
 /** How many files use the inode's attribute block. */
@@ -60,7 +57,7 @@ function users(fs: FileSystem, inode: Inode): number {
 }
 
 function remove(fs: FileSystem, name: string): void {
-  evict(fs, unlink(fs, fs.root, encode(name)));
+  evict(fs, unlink(fs, fs.root, bytes(name)));
 }
 
 Deno.test("storeXattr shares blocks of the same content, and parts them again", async () => {
@@ -77,7 +74,7 @@ Deno.test("storeXattr shares blocks of the same content, and parts them again", 
   assert.equal(new Set(files.map(({ fileAcl }) => fileAcl)).size, 1);
   assert.equal(users(fs, files[0]), 5);
   set(fs, files[1], "user.first", "different");
-  removeXattr(fs, files[2], encode("user.second"));
+  removeXattr(fs, files[2], bytes("user.second"));
   assert.equal(users(fs, files[0]), 3);
   assert.equal(users(fs, files[1]), 1);
   set(fs, files[1], "user.first", "value");
@@ -101,7 +98,7 @@ Deno.test("storeXattr shares a block that it read, and undoes what it shared", a
   using opened = openForWriting(image);
   const { fs } = opened;
   const first = fileNamed(fs, "first");
-  assert.notEqual(getXattr(fs, first, encode("user.name")), undefined);
+  assert.notEqual(getXattr(fs, first, bytes("user.name")), undefined);
   const second = make(fs, "second");
   set(fs, second, "user.name", "value");
   assert.equal(users(fs, first), 2);
@@ -110,8 +107,8 @@ Deno.test("storeXattr shares a block that it read, and undoes what it shared", a
   const free = blocks.freeClusters;
   assert.throws(() =>
     fs.change((handle) => {
-      storeXattr(fs, handle, third, EXT4_XATTR_INDEX_USER, encode("name"), encode("value"));
-      storeXattr(fs, handle, second, EXT4_XATTR_INDEX_USER, encode("other"), encode("value"));
+      storeXattr(fs, handle, third, EXT4_XATTR_INDEX_USER, bytes("name"), bytes("value"));
+      storeXattr(fs, handle, second, EXT4_XATTR_INDEX_USER, bytes("other"), bytes("value"));
       assert.equal(users(fs, first), 2);
       throw new Error("undone");
     }), { message: "undone" });
@@ -146,7 +143,7 @@ Deno.test("storeXattr parts blocks with large values that the kernel shared", as
     for (const name of names) {
       Deno.writeTextFileSync(`${dir}/${name}`, name);
       libc.setXattr(`${dir}/${name}`, "user.large", LARGE);
-      libc.setXattr(`${dir}/${name}`, "user.small", encode("small").slice());
+      libc.setXattr(`${dir}/${name}`, "user.small", bytes("small").slice());
     }
   }
   // Not every kernel has quotas, but e2fsck counts them.
@@ -161,14 +158,14 @@ Deno.test("storeXattr parts blocks with large values that the kernel shared", as
   set(fs, files[1], "user.small", "different");
   assert.equal(valueReferences(holder()), 2);
   assert.equal(users(fs, files[0]), 3);
-  removeXattr(fs, files[2], encode("user.large"));
+  removeXattr(fs, files[2], bytes("user.large"));
   assert.equal(users(fs, files[0]), 2);
   assert.equal(valueReferences(holder()), 2);
   remove(fs, "file1");
   assert.equal(valueReferences(holder()), 1);
   remove(fs, "file3");
   assert.equal(users(fs, files[0]), 1);
-  assert.deepEqual(getXattr(fs, files[0], encode("user.large")), LARGE);
+  assert.deepEqual(getXattr(fs, files[0], bytes("user.large")), LARGE);
   const { ino } = holder();
   set(fs, files[0], "user.large", "little");
   assert.throws(() => fs.inode(ino), (error: FsError) => error.code === "ESTALE");
@@ -220,7 +217,7 @@ Deno.test("evict goes on where a large value is damaged, and reports it", async 
     fs.modifyInode(handle, holder);
     holder.size = 7;
   });
-  assert.throws(() => removeXattr(fs, inode, encode("user.one")), isCorruption);
+  assert.throws(() => removeXattr(fs, inode, bytes("user.one")), isCorruption);
   assert.equal(opened.complaints.length, 0);
   remove(fs, "file");
   assert.equal(opened.complaints.length, 1);

@@ -11,6 +11,7 @@
 
 import { Elf64Dyn, Elf64Ehdr, Elf64Phdr, Elf64Rela, Elf64Sym } from "../../src/disk/elf.ts";
 import { bytes, struct, u64 } from "../../src/disk/struct.ts";
+import { viewOf } from "../../src/sys/bytes.ts";
 import type { Packed } from "./bundle.ts";
 import type { ByteRange } from "./hot_ranges.ts";
 
@@ -74,7 +75,7 @@ export function assembleLauncher(
   bundle: Packed,
   hot: readonly ByteRange[],
 ): Uint8Array<ArrayBuffer> {
-  const elf = new DataView(deno.buffer, deno.byteOffset, deno.length);
+  const elf = viewOf(deno);
   const segments = readSegments(elf);
   const spare = segments.find(({ type }) => type === PT_NOTE);
   if (spare === undefined) throw new Error("Deno's ELF file has no PT_NOTE header to spare");

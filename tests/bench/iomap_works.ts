@@ -1,8 +1,8 @@
 /**
- * What iomap BPF programs cost, and what they save. Compiling, and what libbpf and the verifier take,
- * is measured on this machine. No released kernel asks such programs, so the rest comes from the virtual machine of the tests
- * (tests/vm): an emulated processor, ten to twenty times slower, good for comparing its figures with
- * each other only.
+ * What iomap BPF programs cost, and what they save. Compiling, and what libbpf and the verifier
+ * take, is measured on this machine. No released kernel asks such programs, so the rest comes from
+ * the virtual machine of the tests (tests/vm): an emulated processor, ten to twenty times slower,
+ * good for comparing its figures with each other only.
  */
 
 import { openLibbpf } from "../../src/bpf/library.ts";

@@ -140,6 +140,14 @@ export function fileNamed(fs: FileSystem, name: string, dir = fs.root): Inode {
   return fs.inode(found);
 }
 
+/** Sets, or takes away, an inode's flag, without asking whether it may be. */
+export function setFlag(fs: FileSystem, inode: Inode, flag: number, on = true): void {
+  fs.change((handle) => {
+    fs.modifyInode(handle, inode);
+    inode.setFlag(flag, on);
+  });
+}
+
 /** Free clusters and inodes of the whole file system, by dumpe2fs. */
 export interface FreeByDumpe2fs {
   readonly clusters: ReadonlySet<number>;

@@ -5,6 +5,7 @@
  * about what is in free blocks.
  */
 
+import { viewOf } from "../../src/sys/bytes.ts";
 import assert from "node:assert/strict";
 import { BlockCache } from "../../src/block/block_cache.ts";
 import type { Device } from "../../src/block/device.ts";
@@ -153,7 +154,7 @@ export class Workload {
 
 /** One block in eight begins as the log's own blocks do. */
 export function fill(bytes: Uint8Array<ArrayBuffer>, value: Value): Uint8Array<ArrayBuffer> {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const view = viewOf(bytes);
   for (let at = 0; at < bytes.length; at += 4) view.setUint32(at, (value + at) >>> 0);
   view.setUint32(0, value % 8 === 0 ? JBD2_MAGIC_NUMBER : value);
   return bytes;

@@ -1,5 +1,7 @@
 /** Mounts that end with their scope: by the kernel's ext4, the oracle, and by fuse4fs. */
 
+import assert from "node:assert/strict";
+import { mountAt, type MountInfo } from "../../src/mount/mountinfo.ts";
 import { run, type RunResult } from "./run.ts";
 
 /** The executable under test; another path may stand in the environment. */
@@ -36,4 +38,11 @@ export async function attachLoop(
   const { stdout } = await run("losetup", ["--find", "--show", ...args, image]);
   const path = stdout.trim();
   return { path, [Symbol.asyncDispose]: async () => void await run("losetup", ["-d", path]) };
+}
+
+/** What the kernel tells of the mount at a folder, which must be there. */
+export function mounted(dir: string): MountInfo {
+  const mount = mountAt(dir);
+  assert.ok(mount !== undefined, `nothing is mounted at ${dir}`);
+  return mount;
 }

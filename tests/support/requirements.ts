@@ -70,7 +70,7 @@ export function requires(...needs: readonly Requirement[]): boolean {
   return false;
 }
 
-function exists(path: string): boolean {
+export function exists(path: string): boolean {
   try {
     Deno.statSync(path);
     return true;
