@@ -173,13 +173,16 @@ Deno.test("MultipleMountProtection: one that stopped in order has it until its e
     one.time += 1000;
     fs.writing.fire();
   };
-  assert.throws(() => two.open(device), isError("EBUSY", /another host has it.*last seen on one/));
+  assert.throws(
+    () => two.open(device),
+    isFsError("EBUSY", /another host has it.*last seen on one/),
+  );
 
   two.meanwhile = () => {};
   const other = two.open(device);
   const before = device.bytes.slice();
   one.time += 60_000;
-  assert.throws(() => fs.writing.fire(), isError("EBUSY", /mounted a second time.*on two/));
+  assert.throws(() => fs.writing.fire(), isFsError("EBUSY", /mounted a second time.*on two/));
   fs.stopWriting();
   assert.ok(Buffer.compare(device.bytes, before) === 0, "wrote to what another machine has");
   other.stopWriting();

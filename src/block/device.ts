@@ -18,6 +18,11 @@ export type DataSource =
   }
   | { readonly kind: "memory"; readonly bytes: Uint8Array<ArrayBuffer> };
 
+/** Bytes of a source. */
+export function lengthOf(source: DataSource): number {
+  return source.kind === "memory" ? source.bytes.length : source.length;
+}
+
 export interface Device {
   /** The name in messages: usually the path that the user gave. */
   readonly name: string;

@@ -195,7 +195,7 @@ function alignedAround(position: number, length: number) {
 
 function alignedMemory(length: number): Uint8Array<ArrayBuffer> {
   const memory = new Uint8Array(length + DIRECT_ALIGNMENT);
-  const address = Number(Deno.UnsafePointer.value(Deno.UnsafePointer.of(memory)));
-  const skip = (DIRECT_ALIGNMENT - address % DIRECT_ALIGNMENT) % DIRECT_ALIGNMENT;
+  const skip = (DIRECT_ALIGNMENT - libc.bufferAddress(memory) % DIRECT_ALIGNMENT) %
+    DIRECT_ALIGNMENT;
   return memory.subarray(skip, skip + length);
 }

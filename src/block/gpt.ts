@@ -3,6 +3,7 @@
  * the partitions come from the first if it is whole, and from the backup if not.
  */
 
+import { viewOf } from "../sys/bytes.ts";
 import { crc32 } from "../sys/node_builtins.ts";
 import {
   GPT_SIGNATURE_HIGH,
@@ -120,7 +121,7 @@ function decodeName(bytes: Uint8Array<ArrayBuffer>): string {
 }
 
 function formatGuid(bytes: Uint8Array<ArrayBuffer>): string {
-  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const view = viewOf(bytes);
   const hex = (value: number, digits: number) => value.toString(16).padStart(digits, "0");
   const rest = Guid.rest.get(view, 0).toHex();
   return [

@@ -17,7 +17,7 @@ import {
   findKernelInterface,
   type KernelInterface,
   OPS_TYPE,
-  readKernelBtf,
+  requireKernelBtf,
 } from "./kernel_btf.ts";
 import { type Libbpf, MODULE_TYPES_SINCE, openLibbpf } from "./library.ts";
 import { LoadedObject } from "./loader.ts";
@@ -92,12 +92,11 @@ export function requireIomapBpf(libbpfChoice?: string): {
 } {
   const kernel = findKernelInterface();
   if (kernel === undefined) {
-    throw readKernelBtf() === undefined
-      ? new NotSupported("the kernel has no BTF", "run one with CONFIG_DEBUG_INFO_BTF")
-      : new NotSupported(
-        `the FUSE of this kernel has no ${OPS_TYPE}`,
-        "run a kernel with the patches for FUSE iomap BPF; no release has them yet",
-      );
+    requireKernelBtf();
+    throw new NotSupported(
+      `the FUSE of this kernel has no ${OPS_TYPE}`,
+      "run a kernel with the patches for FUSE iomap BPF; no release has them yet",
+    );
   }
   requireBpfCapability();
   const libbpf = openLibbpf(libbpfChoice);

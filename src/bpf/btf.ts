@@ -9,7 +9,7 @@
  */
 
 import { struct, u16, u32, u8 } from "../disk/struct.ts";
-import { viewOf } from "./elf.ts";
+import { viewOf } from "../sys/bytes.ts";
 import { BadObject } from "./errors.ts";
 
 const BtfHeader = struct("btf_header", 24, {

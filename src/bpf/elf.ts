@@ -8,6 +8,7 @@
  */
 
 import { Elf64Ehdr, Elf64Rel, Elf64Shdr, Elf64Sym } from "../disk/elf.ts";
+import { viewOf } from "../sys/bytes.ts";
 import { BadObject } from "./errors.ts";
 
 const ELFCLASS64 = 2;
@@ -217,8 +218,3 @@ function stringAt(file: string, table: Uint8Array, start: number): string {
 }
 
 const DECODER = new TextDecoder();
-
-/** The bytes as a DataView. */
-export function viewOf(content: Uint8Array<ArrayBuffer>): DataView<ArrayBuffer> {
-  return new DataView(content.buffer, content.byteOffset, content.byteLength);
-}

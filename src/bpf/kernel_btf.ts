@@ -1,6 +1,7 @@
 /** The type information of the running kernel and its modules, and what it tells of the interface. */
 
 import { Btf } from "./btf.ts";
+import { NotSupported } from "./errors.ts";
 
 const FOLDER = "/sys/kernel/btf";
 const KERNEL = "vmlinux";
@@ -26,6 +27,13 @@ export interface KernelInterface {
 export function readKernelBtf(folder = FOLDER): Btf | undefined {
   const bytes = readIfThere(`${folder}/${KERNEL}`);
   return bytes === undefined ? undefined : new Btf(KERNEL, bytes);
+}
+
+/** The same where it must be there. Throws NotSupported. */
+export function requireKernelBtf(): Btf {
+  const btf = readKernelBtf();
+  if (btf !== undefined) return btf;
+  throw new NotSupported("the kernel has no BTF", "run one with CONFIG_DEBUG_INFO_BTF");
 }
 
 /**

@@ -4,7 +4,7 @@
  */
 
 import { embeddedLibrary, type LibraryName } from "../sys/embedded.ts";
-import { fail } from "../sys/fs_error.ts";
+import { fail, messageOf } from "../sys/fs_error.ts";
 import { lastErrno, memoryFile } from "../sys/libc.ts";
 import { LibbpfError, NotSupported } from "./errors.ts";
 import { listenTo } from "./print_callback.ts";
@@ -12,7 +12,6 @@ import { listenTo } from "./print_callback.ts";
 const SYMBOLS = {
   libbpf_major_version: { parameters: [], result: "u32" },
   libbpf_minor_version: { parameters: [], result: "u32" },
-  libbpf_version_string: { parameters: [], result: "pointer" /* const char * */ },
   libbpf_set_print: { parameters: ["function" /* libbpf_print_fn_t fn */], result: "pointer" },
 
   bpf_object__open_skeleton: {
@@ -197,6 +196,6 @@ function openFile(name: string): Libbpf | undefined {
     return new Libbpf(Deno.dlopen(name, SYMBOLS).symbols, name);
   } catch (error) {
     if (name === SONAME) return undefined;
-    throw fail("ENOENT", `Cannot open ${name}: ${(error as Error).message}`);
+    throw fail("ENOENT", `Cannot open ${name}: ${messageOf(error)}`);
   }
 }

@@ -3,8 +3,9 @@
  * has to name, and which program fills which member of a struct_ops.
  */
 
+import { viewOf } from "../sys/bytes.ts";
 import { Btf } from "./btf.ts";
-import { ElfObject, type ElfSymbol, type Section, SHF_EXECINSTR, viewOf } from "./elf.ts";
+import { ElfObject, type ElfSymbol, type Section, SHF_EXECINSTR } from "./elf.ts";
 import { BadObject } from "./errors.ts";
 
 export interface ProgramFacts {

@@ -6,7 +6,7 @@
 import demoTemplate from "../../bpf/demo.bpf.c" with { type: "text" };
 import extentsTemplate from "../../bpf/extents.bpf.c" with { type: "text" };
 import { embeddedObject } from "../sys/embedded.ts";
-import { fail, FsError } from "../sys/fs_error.ts";
+import { fail, FsError, messageOf } from "../sys/fs_error.ts";
 import { compile, findClang } from "./clang.ts";
 import {
   asksForVmlinuxHeader,
@@ -134,6 +134,6 @@ function readProgram(path: string): Uint8Array<ArrayBuffer> {
     return Deno.readFileSync(path);
   } catch (error) {
     if (error instanceof FsError) throw error;
-    throw fail("ENOENT", `Cannot read ${path}: ${(error as Error).message}`);
+    throw fail("ENOENT", `Cannot read ${path}: ${messageOf(error)}`);
   }
 }

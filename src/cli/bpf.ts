@@ -6,7 +6,7 @@ import {
   findKernelInterface,
   type Generation,
   OPS_TYPE,
-  readKernelBtf,
+  requireKernelBtf,
 } from "../bpf/kernel_btf.ts";
 import { openLibbpf } from "../bpf/library.ts";
 import { LoadedObject } from "../bpf/loader.ts";
@@ -22,7 +22,7 @@ import { parseProgramChoice } from "../bpf/program_choice.ts";
 import { findSuperblock } from "../ext4/superblock/superblock_search.ts";
 import { cannotOpen, openImage } from "../mount/image.ts";
 import { LogSink } from "../mount/log_sink.ts";
-import { fail, FsError } from "../sys/fs_error.ts";
+import { fail, FsError, messageOf } from "../sys/fs_error.ts";
 import { printJson } from "./json.ts";
 import { print, printLine } from "./output.ts";
 
@@ -90,7 +90,7 @@ function writeObject(path: string, bytes: Uint8Array): void {
   try {
     Deno.writeFileSync(path, bytes);
   } catch (error) {
-    throw fail("EIO", `Cannot write ${path}: ${(error as Error).message}`);
+    throw fail("EIO", `Cannot write ${path}: ${messageOf(error)}`);
   }
 }
 
@@ -193,11 +193,7 @@ function check(object: BpfObject): void {
 }
 
 function requireStructOps(typeName: string): void {
-  const btf = readKernelBtf();
-  if (btf === undefined) {
-    throw new NotSupported("the kernel has no BTF", "run one with CONFIG_DEBUG_INFO_BTF");
-  }
-  if (btf.find(`bpf_struct_ops_${typeName}`, "struct") === undefined) {
+  if (requireKernelBtf().find(`bpf_struct_ops_${typeName}`, "struct") === undefined) {
     throw new NotSupported(`the kernel has no struct_ops ${typeName}`, "run one that has it");
   }
 }

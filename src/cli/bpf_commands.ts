@@ -3,6 +3,7 @@
 import { Argument, type Command, Option } from "commander";
 import type { BpfCheckOptions, BpfCompileOptions, BpfSourceOptions } from "./bpf.ts";
 import type { BpfProbeOptions } from "./bpf_probe.ts";
+import { jsonOption } from "./json_option.ts";
 
 const PROGRAMS = "demo, extents, or the path of a C source";
 
@@ -20,10 +21,6 @@ function addBuildOptions(command: Command): Command {
       new Option("--generation <number>", "of the interface; else the kernel's, else the last")
         .choices(["1", "2"]),
     );
-}
-
-function jsonOption(): Option {
-  return new Option("--json", "print JSON");
 }
 
 function imageArgument(): Argument {

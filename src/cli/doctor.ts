@@ -9,7 +9,7 @@ import { openLibfuse } from "../fuse/library.ts";
 import { Session } from "../fuse/session.ts";
 import { handshake } from "../mount/loop.ts";
 import { wakingFacts } from "../mount/wake_latency.ts";
-import { fail } from "../sys/fs_error.ts";
+import { fail, messageOf } from "../sys/fs_error.ts";
 import { SILENT } from "../sys/log.ts";
 import { S_IFDIR } from "../sys/stat.ts";
 import { bpfFindings } from "./doctor_bpf.ts";
@@ -59,7 +59,7 @@ function fuseDevice(): Finding {
     const advice = error instanceof Deno.errors.NotFound
       ? "modprobe fuse; in a container, start it with --device /dev/fuse"
       : "chmod 666 /dev/fuse, or run as root";
-    return missing("fuseDevice", "/dev/fuse", words(error), advice);
+    return missing("fuseDevice", "/dev/fuse", messageOf(error), advice);
   }
 }
 
@@ -81,7 +81,12 @@ function libfuse(): Finding {
     const { version, origin } = openLibfuse();
     return ok("libfuse3", "libfuse3", `${version} (${origin})`);
   } catch (error) {
-    return missing("libfuse3", "libfuse3", words(error), "apt install libfuse3-3 (or libfuse3-4)");
+    return missing(
+      "libfuse3",
+      "libfuse3",
+      messageOf(error),
+      "apt install libfuse3-3 (or libfuse3-4)",
+    );
   }
 }
 
@@ -105,7 +110,7 @@ function trialMount(): Finding {
     return ok(name, label, `${protocolMajor}.${protocolMinor}, a trial mount worked`);
   } catch (error) {
     const advice = "see the messages above; in a container, give it CAP_SYS_ADMIN or fusermount3";
-    return missing(name, label, `the trial mount failed: ${words(error)}`, advice);
+    return missing(name, label, `the trial mount failed: ${messageOf(error)}`, advice);
   } finally {
     if (folder !== undefined) Deno.removeSync(folder);
   }
@@ -144,10 +149,6 @@ async function runTool(
   } catch {
     return undefined;
   }
-}
-
-function words(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 const EPOCH = { sec: 0, nsec: 0 };

@@ -47,11 +47,6 @@ export function describeFailure(error: unknown): Failure {
   return { message: `internal error: ${words}`, exitCode: ExitCode.INTERNAL };
 }
 
-/** The same error as one that ends the command with this code. */
-export function withExitCode(error: unknown, exitCode: number): unknown {
-  return error instanceof FsError ? new CommandError(error.message, exitCode) : error;
-}
-
 function failure(message: string, exitCode: number): Failure {
   return { message: printable(message), exitCode };
 }

@@ -10,6 +10,7 @@ import { FsError } from "../sys/fs_error.ts";
 import { addBpfCommands } from "./bpf_commands.ts";
 import { VERSION } from "./build_info.ts";
 import type { ImageCommandOptions } from "./image_access.ts";
+import { jsonOption } from "./json_option.ts";
 import type { LsOptions } from "./ls.ts";
 import { mountOptionsHelp } from "./mount_options_help.ts";
 import type { MountCommandOptions } from "./mount.ts";
@@ -175,10 +176,6 @@ function imageCommand(program: Command, name: string, { json = true } = {}): Com
     .option("--journal <path>", "device or image with the external journal")
     .option("--no-recovery", "leave out what a dirty journal would add");
   return json ? command.addOption(jsonOption()) : command;
-}
-
-function jsonOption(text = "print JSON"): Option {
-  return new Option("--json", text);
 }
 
 function pathArgument(): Argument {

@@ -1,6 +1,6 @@
 /** Finding the process behind a mount, by what /proc tells of open files (proc(5)). */
 
-import type { Mount } from "../mount/mountinfo.ts";
+import type { MountInfo } from "../mount/mountinfo.ts";
 
 /** A process, which is not another one that got the same number later. */
 export interface ServerProcess {
@@ -14,7 +14,7 @@ export interface ServerProcess {
  * kernel names the connection of an open /dev/fuse in its fdinfo since 6.18; for older ones, the
  * server is the process that has /dev/fuse and the mount's source open.
  */
-export function findServer(mount: Mount): ServerProcess | undefined {
+export function findServer(mount: MountInfo): ServerProcess | undefined {
   const connection = mount.device.split(":")[1];
   let candidate: number | undefined;
   for (const { name } of Deno.readDirSync("/proc")) {

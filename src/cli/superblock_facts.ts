@@ -3,7 +3,8 @@
  * same with -h, under its own names.
  */
 
-import { Ext4SuperBlock as Sb } from "../disk/superblock.ts";
+import { Ext4SuperBlock as Sb, FIRST_ERROR, LAST_ERROR } from "../disk/superblock.ts";
+import { uuidText } from "../disk/uuid.ts";
 import type { Superblock } from "../ext4/superblock/superblock.ts";
 import type { Json } from "./json.ts";
 import {
@@ -14,7 +15,6 @@ import {
   encoding,
   ERRORS_BEHAVIORS,
   errorWords,
-  firstError,
   FLAGS,
   freeBlocks,
   generation,
@@ -23,19 +23,18 @@ import {
   hexOrNothing,
   hexText,
   JOURNAL_BACKUPS,
-  lastError,
   listed,
   names,
   nextCheck,
   orNothing,
   powerOfTwo,
   type RecordedError,
+  recordedError,
   STATES,
   stateWords,
   text,
   time,
   uuidOrNothing,
-  uuidText,
 } from "./superblock_values.ts";
 
 /** One fact of a superblock. */
@@ -385,13 +384,13 @@ const ROWS: readonly Row[] = [
   {
     key: "firstError",
     label: "First error",
-    read: (_, view) => firstError(view),
+    read: (_, view) => recordedError(view, FIRST_ERROR),
     words: (value) => errorWords(value as RecordedError),
   },
   {
     key: "lastError",
     label: "Last error",
-    read: (_, view) => lastError(view),
+    read: (_, view) => recordedError(view, LAST_ERROR),
     words: (value) => errorWords(value as RecordedError),
   },
 ];

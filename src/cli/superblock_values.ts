@@ -4,10 +4,14 @@
  */
 
 import { join32 } from "../disk/struct.ts";
-import { EXT4_ENC_STRICT_MODE_FL, Ext4SuperBlock as Sb } from "../disk/superblock.ts";
+import {
+  EXT4_ENC_STRICT_MODE_FL,
+  Ext4SuperBlock as Sb,
+  type FIRST_ERROR,
+} from "../disk/superblock.ts";
+import { uuidText } from "../disk/uuid.ts";
 import type { Superblock } from "../ext4/superblock/superblock.ts";
 import type { Json } from "./json.ts";
-import { hex } from "./names.ts";
 
 /** s_state: bit names; without `valid`, the file system was not unmounted. */
 export const STATES: Names = { 1: "valid", 2: "errors", 4: "orphans" };
@@ -77,27 +81,20 @@ export interface RecordedError {
   readonly code: string | undefined;
 }
 
-export function firstError(view: DataView): RecordedError | undefined {
-  if (Sb.s_first_error_time.get(view, 0) === 0) return undefined;
+/** @param fields FIRST_ERROR or LAST_ERROR; undefined where nothing was noted */
+export function recordedError(
+  view: DataView,
+  fields: typeof FIRST_ERROR,
+): RecordedError | undefined {
+  const low = fields.time.get(view, 0);
+  if (low === 0) return undefined;
   return {
-    time: time(Sb.s_first_error_time.get(view, 0), Sb.s_first_error_time_hi.get(view, 0)),
-    function: text(Sb.s_first_error_func.get(view, 0)),
-    line: Sb.s_first_error_line.get(view, 0),
-    inode: orNothing(Sb.s_first_error_ino.get(view, 0)),
-    block: orNothing(Sb.s_first_error_block.get(view, 0)),
-    code: ERROR_CODES[Sb.s_first_error_errcode.get(view, 0)] || undefined,
-  };
-}
-
-export function lastError(view: DataView): RecordedError | undefined {
-  if (Sb.s_last_error_time.get(view, 0) === 0) return undefined;
-  return {
-    time: time(Sb.s_last_error_time.get(view, 0), Sb.s_last_error_time_hi.get(view, 0)),
-    function: text(Sb.s_last_error_func.get(view, 0)),
-    line: Sb.s_last_error_line.get(view, 0),
-    inode: orNothing(Sb.s_last_error_ino.get(view, 0)),
-    block: orNothing(Sb.s_last_error_block.get(view, 0)),
-    code: ERROR_CODES[Sb.s_last_error_errcode.get(view, 0)] || undefined,
+    time: time(low, fields.timeHigh.get(view, 0)),
+    function: text(fields.func.get(view, 0)),
+    line: fields.line.get(view, 0),
+    inode: orNothing(fields.ino.get(view, 0)),
+    block: orNothing(fields.block.get(view, 0)),
+    code: ERROR_CODES[fields.errcode.get(view, 0)] || undefined,
   };
 }
 
@@ -190,11 +187,6 @@ export function hexOrNothing(number: number, digits: number): string | undefined
 export function text(bytes: Uint8Array): string | null {
   const nul = bytes.indexOf(0);
   return new TextDecoder().decode(nul < 0 ? bytes : bytes.subarray(0, nul)) || null;
-}
-
-/** `b55ae8f8-1493-4de7-a240-5598938be864` */
-export function uuidText(bytes: Uint8Array): string {
-  return hex(bytes).replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
 export function uuidOrNothing(bytes: Uint8Array): string | undefined {

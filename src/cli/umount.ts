@@ -7,9 +7,9 @@ import { EXT4_ERROR_FS, EXT4_VALID_FS, Ext4SuperBlock } from "../disk/superblock
 import type { Superblock } from "../ext4/superblock/superblock.ts";
 import { findSuperblock } from "../ext4/superblock/superblock_search.ts";
 import { openImage } from "../mount/image.ts";
-import { isOwnMount, isReadOnly, type Mount, mountAt } from "../mount/mountinfo.ts";
+import { isOwnMount, isReadOnly, mountAt, type MountInfo } from "../mount/mountinfo.ts";
 import { Errno } from "../sys/errno.ts";
-import { FsError } from "../sys/fs_error.ts";
+import { FsError, messageOf } from "../sys/fs_error.ts";
 import { umount as unmount } from "../sys/libc.ts";
 import { SILENT } from "../sys/log.ts";
 import { CommandError, ExitCode } from "./errors.ts";
@@ -40,7 +40,7 @@ export async function umount(mountpoint: string, options: UmountOptions): Promis
   }
 }
 
-function findMount(path: string): Mount {
+function findMount(path: string): MountInfo {
   const mount = mountAt(resolve(path));
   if (mount === undefined) throw new CommandError(`${path} is not mounted`, ExitCode.MOUNT);
   if (!isOwnMount(mount)) {
@@ -65,7 +65,7 @@ function resolve(path: string): string {
   }
 }
 
-async function detach(mount: Mount): Promise<void> {
+async function detach(mount: MountInfo): Promise<void> {
   try {
     unmount(mount.mountpoint);
   } catch (error) {
@@ -76,13 +76,12 @@ async function detach(mount: Mount): Promise<void> {
 }
 
 /** Whoever mounted through fusermount3 may unmount through it. */
-async function detachAsUser({ mountpoint }: Mount): Promise<void> {
+async function detachAsUser({ mountpoint }: MountInfo): Promise<void> {
   let output: Deno.CommandOutput;
   try {
     output = await new Deno.Command("fusermount3", { args: ["-u", "--", mountpoint] }).output();
   } catch (error) {
-    const words = error instanceof Error ? error.message : String(error);
-    throw new CommandError(`Cannot run fusermount3: ${words}`, ExitCode.SYSTEM);
+    throw new CommandError(`Cannot run fusermount3: ${messageOf(error)}`, ExitCode.SYSTEM);
   }
   if (output.success) return;
   const words = new TextDecoder().decode(output.stderr).trim().replace(/^fusermount3: /, "");
@@ -94,7 +93,7 @@ async function detachAsUser({ mountpoint }: Mount): Promise<void> {
  * does one that damage stopped, but all that was done before that is on the disk. What lies in a part
  * of the source is not looked for.
  */
-function requireClean({ source, mountpoint }: Mount): void {
+function requireClean({ source, mountpoint }: MountInfo): void {
   let superblock: Superblock;
   try {
     const device = openImage(source, {});

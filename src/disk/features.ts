@@ -114,13 +114,19 @@ export class Features {
   }
 }
 
-/** `FEATURE_I18` is how the e2fsprogs print an incompatible feature of bit 18 that has no name. */
-function bitNames(set: string, bits: number, table: Record<string, number>): string[] {
+/**
+ * The names of bits, from the lowest on. `FEATURE_I18` is how the e2fsprogs print an incompatible
+ * feature of bit 18 that has no name.
+ */
+export function bitNames(
+  set: "C" | "I" | "R",
+  bits: number,
+  table: Readonly<Record<string, number>>,
+): string[] {
   const names: string[] = [];
   for (let bit = 0; bit < 32; bit++) {
-    const mask = 2 ** bit;
-    if (Math.floor(bits / mask) % 2 === 0) continue;
-    const known = Object.entries(table).find(([, value]) => value === mask);
+    if ((bits >>> bit) % 2 === 0) continue;
+    const known = Object.entries(table).find(([, value]) => value === 2 ** bit);
     names.push(known?.[0] ?? `FEATURE_${set}${bit}`);
   }
   return names;

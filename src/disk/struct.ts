@@ -169,6 +169,13 @@ export function bytes(size: number): FieldType<Bytes> {
   return { size, at: (offset) => new Bytes(offset, size) };
 }
 
+/** Fills a field with as much of a text as there is room for, and zeros behind it. */
+export function setText(view: DataView, field: Field<Uint8Array>, text: string): void {
+  const bytes = field.get(view, 0);
+  bytes.fill(0);
+  new TextEncoder().encodeInto(text, bytes);
+}
+
 /** A structure: its fields by name, and what the table of them adds up to. */
 export type Struct<Types extends Record<string, FieldType<Field<unknown>>>> =
   & { readonly [Name in keyof Types]: ReturnType<Types[Name]["at"]> }

@@ -137,3 +137,23 @@ export const Ext4SuperBlock = struct("ext4_super_block", 1024, {
   s_reserved: bytes(94 * 4),
   s_checksum: u32,
 });
+
+/** The fields that tell of the first error since the last check, and of the last one. */
+export const FIRST_ERROR = {
+  time: Ext4SuperBlock.s_first_error_time,
+  timeHigh: Ext4SuperBlock.s_first_error_time_hi,
+  ino: Ext4SuperBlock.s_first_error_ino,
+  block: Ext4SuperBlock.s_first_error_block,
+  func: Ext4SuperBlock.s_first_error_func,
+  line: Ext4SuperBlock.s_first_error_line,
+  errcode: Ext4SuperBlock.s_first_error_errcode,
+};
+export const LAST_ERROR: typeof FIRST_ERROR = {
+  time: Ext4SuperBlock.s_last_error_time,
+  timeHigh: Ext4SuperBlock.s_last_error_time_hi,
+  ino: Ext4SuperBlock.s_last_error_ino,
+  block: Ext4SuperBlock.s_last_error_block,
+  func: Ext4SuperBlock.s_last_error_func,
+  line: Ext4SuperBlock.s_last_error_line,
+  errcode: Ext4SuperBlock.s_last_error_errcode,
+};

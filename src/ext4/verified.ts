@@ -11,7 +11,6 @@ export const Kind = {
   XATTR_BLOCK: 10,
   BITMAP: 11,
   ORPHAN_BLOCK: 12,
-  QUOTA_BLOCK: 13,
 } as const;
 
 /**

@@ -138,4 +138,3 @@ export const FUSE_DEV_IOC_IOMAP_SUPPORT = 0x8010_e563;
 export const FuseIomapSupport = struct("fuse_iomap_support", 16, { flags: u64, padding: u64 });
 /** `flags` of FuseIomapSupport */
 export const FUSE_IOMAP_SUPPORT_FILEIO = 1 << 0;
-export const FUSE_IOMAP_SUPPORT_ATOMIC = 1 << 1;

@@ -4,12 +4,11 @@
  * fuse_args and fuse_buf that are the same in all of them.
  */
 
-import { fail } from "../sys/fs_error.ts";
+import { fail, messageOf } from "../sys/fs_error.ts";
 import { embeddedLibrary } from "../sys/embedded.ts";
 import { memoryFile } from "../sys/libc.ts";
 
 const SYMBOLS = {
-  fuse_version: { parameters: [], result: "i32" },
   fuse_pkgversion: { parameters: [], result: "pointer" /* const char * */ },
   fuse_session_new: {
     parameters: [
@@ -93,7 +92,7 @@ export function openLibfuse(choice = "auto"): Libfuse {
       return describe(Deno.dlopen(name, SYMBOLS), name);
     } catch (error) {
       if (names.length === 1) {
-        throw fail("ENOENT", `Cannot open ${name}: ${(error as Error).message}`);
+        throw fail("ENOENT", `Cannot open ${name}: ${messageOf(error)}`);
       }
     }
   }

@@ -16,7 +16,7 @@
 import type { DataSource } from "../block/device.ts";
 import { FsError } from "../sys/fs_error.ts";
 import { IoUring } from "../sys/io_uring.ts";
-import { close, ioctl, O_RDWR, open } from "../sys/libc.ts";
+import { bufferAddress, close, ioctl, O_RDWR, open } from "../sys/libc.ts";
 import { FUSE_NOTIFY_STORE, FuseNotifyStoreOut, FuseOutHeader } from "./wire.ts";
 
 /** ioctl of /dev/fuse: another descriptor for the connection of the one whose number it gets. */
@@ -168,10 +168,9 @@ export class LazyPageStore implements Disposable {
 
 function makeArena(): Arena {
   const buffer = new ArrayBuffer(ARENA_SIZE);
-  const pointer = Deno.UnsafePointer.of(buffer);
   return {
     view: new DataView(buffer),
-    address: Number(Deno.UnsafePointer.value(pointer)),
+    address: bufferAddress(buffer),
     used: 0,
     pending: 0,
   };

@@ -180,7 +180,7 @@ export const READING_OPERATIONS: readonly Operation[] = [
     },
   },
   {
-    // libfuse before 3.18 does not know it: the time of creation would be lost.
+    // Alone among the answers it has the time of creation.
     name: "statx",
     opcode: 52,
     takes: wire.FuseStatxIn,

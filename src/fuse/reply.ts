@@ -4,21 +4,14 @@
  * ones.
  */
 
-import type { DataSource } from "../block/device.ts";
+import { type DataSource, lengthOf } from "../block/device.ts";
 import { preadFully, sendMessage } from "../sys/libc.ts";
 import { fail } from "../sys/fs_error.ts";
-import type {
-  Attributes,
-  Created,
-  DirectoryRow,
-  Entry,
-  OpenReply,
-  StatFs,
-  Timeouts,
-} from "./handlers.ts";
+import { ENTRY_SIZE, putAttributes, putStatx } from "./attribute_forms.ts";
+import type { Attributes, Created, Entry, OpenReply, StatFs, Timeouts } from "./handlers.ts";
 import { type Connection, putInitAnswer } from "./negotiation.ts";
 import type { Request } from "./request.ts";
-import { lengthOf } from "./sources.ts";
+import { RowWriter } from "./row_writer.ts";
 import { SplicePipe } from "./splice.ts";
 import {
   FOPEN_CACHE_DIR,
@@ -29,7 +22,6 @@ import {
   FuseAttrOut as AttrOut,
   FuseBmapOut,
   FuseCopyFileRangeOut,
-  FuseDirent as Dirent,
   FuseEntryOut as EntryOut,
   FuseGetxattrOut,
   FuseInitOut,
@@ -52,11 +44,8 @@ const MAX_COPIED = 128 << 10;
 /** A negative offset: the pages of the file are good. */
 const NO_CONTENT = -1;
 
-const ENTRY_SIZE = EntryOut.byteLength + Attr.byteLength;
-
-/** STATX_BASIC_STATS and STATX_BTIME */
-const STATX_BASIC_STATS = 0x07ff;
-const STATX_BTIME = 0x0800;
+/** Names no request: the message is a notification. */
+const NO_REQUEST = new Uint8Array(8);
 
 export class Replies {
   /** fuse_out_header, then the answer. */
@@ -75,7 +64,7 @@ export class Replies {
 
   /** A negative answer; 0 is success without content. */
   error(request: Request, errno: number): void {
-    this.#send(request, 0, errno);
+    this.#write(request.unique, 0, -errno);
   }
 
   bytes(request: Request, content: Uint8Array): void {
@@ -105,7 +94,7 @@ export class Replies {
     const valid = this.#timeouts.attributes;
     this.#putTimeout(AttrOut.attr_valid.offset, AttrOut.attr_valid_nsec.offset, valid);
     AttrOut.dummy.set(this.#view, 0, 0);
-    this.#putAttributes(AttrOut.byteLength, attributes);
+    putAttributes(this.#view, AttrOut.byteLength, attributes);
     this.#send(request, AttrOut.byteLength + Attr.byteLength);
   }
 
@@ -137,19 +126,12 @@ export class Replies {
     FuseNotifyInvalInodeOut.ino.set(this.#view, 0, nodeId);
     FuseNotifyInvalInodeOut.off.set(this.#view, 0, NO_CONTENT);
     FuseNotifyInvalInodeOut.len.set(this.#view, 0, 0);
-    const size = OutHeader.byteLength + FuseNotifyInvalInodeOut.byteLength;
-    OutHeader.len.set(this.#header, 0, size);
-    OutHeader.error.set(this.#header, 0, FUSE_NOTIFY_INVAL_INODE);
-    OutHeader.unique.get(this.#header, 0).fill(0);
-    sendMessage(this.fuseFd, this.#message, size);
+    this.#write(NO_REQUEST, FuseNotifyInvalInodeOut.byteLength, FUSE_NOTIFY_INVAL_INODE);
   }
 
   /** Success or failure of a request that was received earlier, named by a copy of its `unique`. */
   late(unique: Uint8Array, errno: number): void {
-    OutHeader.len.set(this.#header, 0, OutHeader.byteLength);
-    OutHeader.error.set(this.#header, 0, -errno);
-    OutHeader.unique.set(this.#header, 0, unique);
-    sendMessage(this.fuseFd, this.#message, OutHeader.byteLength);
+    this.#write(unique, 0, -errno);
   }
 
   statfs(request: Request, counts: StatFs): void {
@@ -190,35 +172,11 @@ export class Replies {
   }
 
   statx(request: Request, attributes: Attributes): void {
-    const view = this.#view;
     const size = StatxOut.byteLength + Statx.byteLength;
     this.#bytes.fill(0, 0, size);
     const valid = this.#timeouts.attributes;
     this.#putTimeout(StatxOut.attr_valid.offset, StatxOut.attr_valid_nsec.offset, valid);
-    const at = StatxOut.byteLength;
-    Statx.mask.set(view, at, STATX_BASIC_STATS);
-    Statx.blksize.set(view, at, attributes.blksize);
-    Statx.nlink.set(view, at, attributes.nlink);
-    Statx.uid.set(view, at, attributes.uid);
-    Statx.gid.set(view, at, attributes.gid);
-    Statx.mode.set(view, at, attributes.mode);
-    Statx.ino.set(view, at, attributes.ino);
-    Statx.size.set(view, at, attributes.size);
-    Statx.blocks.set(view, at, attributes.blocks);
-    Statx.atime_sec.set(view, at, attributes.atime.sec);
-    Statx.atime_nsec.set(view, at, attributes.atime.nsec);
-    Statx.mtime_sec.set(view, at, attributes.mtime.sec);
-    Statx.mtime_nsec.set(view, at, attributes.mtime.nsec);
-    Statx.ctime_sec.set(view, at, attributes.ctime.sec);
-    Statx.ctime_nsec.set(view, at, attributes.ctime.nsec);
-    const { rdev, btime } = attributes;
-    Statx.rdev_major.set(view, at, (rdev >>> 8) & 0xfff);
-    Statx.rdev_minor.set(view, at, (rdev & 0xff) | ((rdev >>> 12) & 0xfff00));
-    if (btime !== undefined) {
-      Statx.mask.set(view, at, STATX_BASIC_STATS | STATX_BTIME);
-      Statx.btime_sec.set(view, at, btime.sec);
-      Statx.btime_nsec.set(view, at, btime.nsec);
-    }
+    putStatx(this.#view, StatxOut.byteLength, attributes);
     this.#send(request, size);
   }
 
@@ -253,15 +211,20 @@ export class Replies {
     return this.#send(request, rows.length);
   }
 
+  /** Answers with the first `length` bytes of the buffer. False as for #write. */
+  #send(request: Request, length: number): boolean {
+    return this.#write(request.unique, length, 0);
+  }
+
   /**
-   * Sends the first `length` bytes of the buffer. An errno goes without any. False when nobody waits
-   * for the answer any more.
+   * Sends the header and `length` bytes behind it. False when nobody waits for the answer any more.
+   * @param error a negative errno, with which no bytes go, or FUSE_NOTIFY_*
    */
-  #send(request: Request, length: number, errno = 0): boolean {
+  #write(unique: Uint8Array, length: number, error: number): boolean {
     const size = OutHeader.byteLength + length;
     OutHeader.len.set(this.#header, 0, size);
-    OutHeader.error.set(this.#header, 0, -errno);
-    OutHeader.unique.set(this.#header, 0, request.unique);
+    OutHeader.error.set(this.#header, 0, error);
+    OutHeader.unique.set(this.#header, 0, unique);
     return sendMessage(this.fuseFd, this.#message, size);
   }
 
@@ -303,27 +266,7 @@ export class Replies {
       at + attr_valid_nsec.offset,
       this.#timeouts.attributes,
     );
-    this.#putAttributes(at + EntryOut.byteLength, entry.attributes);
-  }
-
-  #putAttributes(at: number, attributes: Attributes): void {
-    const view = this.#view;
-    Attr.ino.set(view, at, attributes.ino);
-    Attr.size.set(view, at, attributes.size);
-    Attr.blocks.set(view, at, attributes.blocks);
-    Attr.atime.set(view, at, attributes.atime.sec);
-    Attr.mtime.set(view, at, attributes.mtime.sec);
-    Attr.ctime.set(view, at, attributes.ctime.sec);
-    Attr.atimensec.set(view, at, attributes.atime.nsec);
-    Attr.mtimensec.set(view, at, attributes.mtime.nsec);
-    Attr.ctimensec.set(view, at, attributes.ctime.nsec);
-    Attr.mode.set(view, at, attributes.mode);
-    Attr.nlink.set(view, at, attributes.nlink);
-    Attr.uid.set(view, at, attributes.uid);
-    Attr.gid.set(view, at, attributes.gid);
-    Attr.rdev.set(view, at, attributes.rdev);
-    Attr.blksize.set(view, at, attributes.blksize);
-    Attr.flags.set(view, at, attributes.iomapFlags ?? 0);
+    putAttributes(this.#view, at + EntryOut.byteLength, entry.attributes);
   }
 
   #putEntryTimeout(at: number, timeout: number): void {
@@ -337,58 +280,4 @@ export class Replies {
     this.#view.setUint32(secondsAt + 4, 0, true);
     this.#view.setUint32(nanosecondsAt, Math.floor((timeout - seconds) * 1e9), true);
   }
-}
-
-/** Rows of a listing, in the form of the kernel's fuse_dirent and fuse_direntplus. */
-export class RowWriter {
-  /** Bytes written. */
-  length = 0;
-  readonly #bytes: Uint8Array<ArrayBuffer>;
-  readonly #view: DataView<ArrayBuffer>;
-  readonly #putEntry: (at: number, entry: Entry) => void;
-
-  constructor(
-    bytes: Uint8Array<ArrayBuffer>,
-    view: DataView<ArrayBuffer>,
-    putEntry: (at: number, entry: Entry) => void,
-  ) {
-    this.#bytes = bytes;
-    this.#view = view;
-    this.#putEntry = putEntry;
-  }
-
-  /** Adds a row of readdir; false when it does not fit. */
-  add(row: DirectoryRow): boolean {
-    const size = direntSize(row);
-    if (this.length + size > this.#bytes.length) return false;
-    this.#putRow(this.length, row);
-    this.length += size;
-    return true;
-  }
-
-  /** Adds a row of readdirplus. One without an entry has node id 0: the kernel looks it up. */
-  addPlus(row: DirectoryRow, entry: Entry | undefined): boolean {
-    const size = ENTRY_SIZE + direntSize(row);
-    if (this.length + size > this.#bytes.length) return false;
-    if (entry === undefined) this.#bytes.fill(0, this.length, this.length + ENTRY_SIZE);
-    else this.#putEntry(this.length, entry);
-    this.#putRow(this.length + ENTRY_SIZE, row);
-    this.length += size;
-    return true;
-  }
-
-  #putRow(at: number, row: DirectoryRow): void {
-    const view = this.#view;
-    const nameLength = row.name.length;
-    Dirent.ino.set(view, at, row.ino);
-    Dirent.off.set(view, at, row.next);
-    Dirent.namelen.set(view, at, nameLength);
-    Dirent.type.set(view, at, row.type >>> 12);
-    this.#bytes.set(row.name, at + Dirent.byteLength);
-    this.#bytes.fill(0, at + Dirent.byteLength + nameLength, at + direntSize(row));
-  }
-}
-
-function direntSize(row: DirectoryRow): number {
-  return Math.ceil((Dirent.byteLength + row.name.length) / 8) * 8;
 }

@@ -6,6 +6,7 @@
  */
 
 import type { Field } from "../disk/struct.ts";
+import { viewOf } from "../sys/bytes.ts";
 import { fail } from "../sys/fs_error.ts";
 import type { Caller } from "./handlers.ts";
 import { FuseInHeader as Header } from "./wire.ts";
@@ -19,7 +20,7 @@ export class Request implements Caller {
 
   constructor(bytes: Uint8Array<ArrayBuffer>) {
     this.bytes = bytes;
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.view = viewOf(bytes);
     this.#unique = Header.unique.get(this.view, 0);
   }
 

@@ -15,9 +15,10 @@
  * process().
  */
 
+import { viewOf } from "../sys/bytes.ts";
 import { Errno } from "../sys/errno.ts";
-import { fail, FsError } from "../sys/fs_error.ts";
-import { cString, setBlocking } from "../sys/libc.ts";
+import { fail, FsError, messageOf } from "../sys/fs_error.ts";
+import { bufferAddress, cString, setBlocking } from "../sys/libc.ts";
 import type { Log } from "../sys/log.ts";
 import type { Handlers } from "./handlers.ts";
 import { FUSE_BUF_ROOM, FuseArgs, FuseBuf, LibfuseVersion } from "./layout.ts";
@@ -196,7 +197,7 @@ export class Session implements Disposable {
       try {
         this.#context.reply.late(unique, errno);
       } catch (failure) {
-        this.#log.error(`fsync: ${(failure as Error).message}`);
+        this.#log.error(`fsync: ${messageOf(failure)}`);
       }
     }
   }
@@ -255,7 +256,7 @@ export class Session implements Disposable {
 
   #create(): Deno.PointerValue {
     const { symbols } = this.#libfuse;
-    FuseBuf.mem.set(viewOf(this.#fuseBuf), 0, addressOf(this.#request.bytes));
+    FuseBuf.mem.set(viewOf(this.#fuseBuf), 0, bufferAddress(this.#request.bytes));
     const args = this.#arguments();
     // No callbacks: libfuse is not asked to answer anything.
     const table = new Uint8Array(8);
@@ -277,10 +278,10 @@ export class Session implements Disposable {
     const words = ["fuse4fs", "-o", this.#options.mountOptions];
     if (this.#options.debug) words.push("-d");
     const strings = words.map(cString);
-    const vector = new BigUint64Array([...strings.map(addressOf), 0].map(BigInt));
+    const vector = new BigUint64Array([...strings.map(bufferAddress), 0].map(BigInt));
     const args = new Uint8Array(FuseArgs.byteLength);
     FuseArgs.argc.set(viewOf(args), 0, words.length);
-    FuseArgs.argv.set(viewOf(args), 0, addressOf(new Uint8Array(vector.buffer)));
+    FuseArgs.argv.set(viewOf(args), 0, bufferAddress(new Uint8Array(vector.buffer)));
     this.#kept.push(strings, vector, args);
     return args;
   }
@@ -290,7 +291,7 @@ export class Session implements Disposable {
       this.#context.reply.error(this.#request, this.#errnoOf(error, name));
     } catch (failure) {
       // Not even the error could be sent: the mount is going.
-      this.#log.error(`${name}: ${(failure as Error).message}`);
+      this.#log.error(`${name}: ${messageOf(failure)}`);
     }
   }
 
@@ -310,17 +311,4 @@ function hasOption(list: string, name: string): boolean {
 function describe(name: string, request: Request): string {
   const { nodeId, length, uid, gid, pid } = request;
   return `${name}: node ${nodeId}, ${length} bytes, uid ${uid}, gid ${gid}, pid ${pid}`;
-}
-
-function viewOf(bytes: Uint8Array<ArrayBuffer>): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-}
-
-function addressOf(bytes: Uint8Array<ArrayBuffer>): number {
-  return pointerNumber(Deno.UnsafePointer.of(bytes));
-}
-
-/** Addresses of user space have fewer than 53 bits: a number loses none. */
-function pointerNumber(pointer: Deno.PointerValue): number {
-  return Number(Deno.UnsafePointer.value(pointer));
 }

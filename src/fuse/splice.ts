@@ -9,16 +9,18 @@
  * before all of it is in the pipe.
  */
 
-import type { DataSource } from "../block/device.ts";
+import { type DataSource, lengthOf } from "../block/device.ts";
 import { Errno } from "../sys/errno.ts";
 import { fail, FsError } from "../sys/fs_error.ts";
 import { drain, makePipe, spliceIn, spliceOut, write } from "../sys/libc.ts";
-import { lengthOf } from "./sources.ts";
 import { FuseOutHeader } from "./wire.ts";
 
 const PAGE_SIZE = 4096;
 /** Room for the largest read and the header, each piece of which begins a page of its own. */
 const PIPE_SIZE = 2 << 20;
+
+/** The request was interrupted, or the mount is gone: there is nobody to answer. */
+const GONE: readonly number[] = [Errno.ENOENT, Errno.ENODEV, Errno.ENOTCONN];
 
 export class SplicePipe {
   readonly #pipe = makePipe(PIPE_SIZE);
@@ -56,7 +58,6 @@ export class SplicePipe {
       return spliceOut(this.#pipe.reader, fuseFd, length) === length;
     } catch (error) {
       drain(this.#pipe.reader);
-      // The request was interrupted, or the mount is gone: there is nobody to answer.
       if (error instanceof FsError && GONE.includes(error.errno)) return false;
       throw error;
     }
@@ -77,5 +78,3 @@ export class SplicePipe {
     }
   }
 }
-
-const GONE: readonly number[] = [Errno.ENOENT, Errno.ENODEV, Errno.ENOTCONN];

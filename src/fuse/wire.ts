@@ -54,7 +54,6 @@ export const FuseSetattrIn = struct("fuse_setattr_in", 88, {
   gid: u32,
   unused5: u32,
 });
-/** The name follows. */
 export const FuseGetattrIn = struct("fuse_getattr_in", 16, {
   getattr_flags: u32,
   dummy: u32,
@@ -63,6 +62,7 @@ export const FuseGetattrIn = struct("fuse_getattr_in", 16, {
 /** The question is about an open file, as write(2) asks it; stat(2) and fstat(2) do not set this. */
 export const FUSE_GETATTR_FH = 1 << 0;
 
+/** The name follows. */
 export const FuseMknodIn = struct("fuse_mknod_in", 16, {
   mode: u32,
   rdev: u32,
@@ -103,12 +103,6 @@ export const FuseWriteIn = struct("fuse_write_in", 40, {
   write_flags: u32,
   lock_owner: bytes(8),
   flags: u32,
-  padding: u32,
-});
-/** Also of FSYNCDIR. */
-export const FuseFsyncIn = struct("fuse_fsync_in", 16, {
-  fh: u64,
-  fsync_flags: u32,
   padding: u32,
 });
 /** Name and value follow. Without FUSE_SETXATTR_EXT it ends behind `flags`. */
@@ -392,10 +386,9 @@ export const FATTR_KILL_SUIDGID = 1 << 11;
 /** `write_flags` of FuseWriteIn */
 export const FUSE_WRITE_CACHE = 1 << 0;
 export const FUSE_WRITE_KILL_SUIDGID = 1 << 2;
-/** `fsync_flags` of FuseFsyncIn */
-export const FUSE_FSYNC_FDATASYNC = 1 << 0;
 /** `setxattr_flags` of FuseSetxattrIn */
 export const FUSE_SETXATTR_ACL_KILL_SGID = 1 << 0;
 
+/** `error` of a message that no request asked for */
 export const FUSE_NOTIFY_INVAL_INODE = 2;
 export const FUSE_NOTIFY_STORE = 4;

@@ -13,6 +13,8 @@ import type { Device } from "../block/device.ts";
 import { crc32c } from "../disk/crc32c.ts";
 import { Features } from "../disk/features.ts";
 import { EXT4_SUPER_MAGIC, Ext4SuperBlock as Sb, SUPERBLOCK_OFFSET } from "../disk/superblock.ts";
+import { uuidText } from "../disk/uuid.ts";
+import { sameBytes } from "../sys/bytes.ts";
 import { badChecksum, corrupt, fail } from "../sys/fs_error.ts";
 import { type Journal, openJournal, type WritableJournalBlocks } from "./journal.ts";
 
@@ -31,10 +33,10 @@ export function openExternalJournal(
 ): Journal<WritableJournalBlocks> {
   const view = readSuperblock(device);
   const own = Sb.s_uuid.get(view, 0);
-  if (!own.every((byte, index) => byte === uuid[index])) {
+  if (!sameBytes(own, uuid)) {
     throw fail(
       "EINVAL",
-      `${device.name} is the journal ${formatUuid(own)}, not ${formatUuid(uuid)}`,
+      `${device.name} is the journal ${uuidText(own)}, not ${uuidText(uuid)}`,
     );
   }
   const log = Sb.s_log_block_size.get(view, 0);
@@ -96,8 +98,4 @@ function deviceBlocks(device: Device, blockSize: number): WritableJournalBlocks 
     read: (block, into) => device.read(into, block * blockSize),
     write: (block, bytes) => device.write(bytes, block * blockSize),
   };
-}
-
-function formatUuid(uuid: Uint8Array): string {
-  return uuid.toHex().replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }

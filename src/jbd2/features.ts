@@ -3,6 +3,7 @@
  * incompatible feature that is not in the table cannot be replayed.
  */
 
+import { bitNames } from "../disk/features.ts";
 import { JournalSuperblock as Sb } from "../disk/journal.ts";
 
 /** s_feature_compat */
@@ -43,17 +44,6 @@ export class JournalFeatures {
   names(): string[] {
     return [...this.#names];
   }
-}
-
-/** `FEATURE_I18` is how the e2fsprogs print an incompatible feature of bit 18 that has no name. */
-function bitNames(set: string, bits: number, table: Record<string, number>): string[] {
-  const names: string[] = [];
-  for (let bit = 0; bit < 32; bit++) {
-    if ((bits >>> bit) % 2 === 0) continue;
-    const known = Object.entries(table).find(([, value]) => value === 2 ** bit);
-    names.push(known?.[0] ?? `FEATURE_${set}${bit}`);
-  }
-  return names;
 }
 
 /** Switches features on and off in a superblock of version 2; others stay as they are. */

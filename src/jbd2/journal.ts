@@ -22,6 +22,7 @@ import {
   JournalSuperblock as Sb,
 } from "../disk/journal.ts";
 import type { Device } from "../block/device.ts";
+import { viewOf } from "../sys/bytes.ts";
 import { badChecksum, corrupt, fail } from "../sys/fs_error.ts";
 import { JournalFeatures } from "./features.ts";
 
@@ -104,7 +105,7 @@ export class Journal<Blocks extends JournalBlocks = JournalBlocks> {
     options: OpenJournalOptions,
   ) {
     const raw = block.subarray(0, Sb.byteLength);
-    const view = new DataView(raw.buffer, raw.byteOffset, raw.length);
+    const view = viewOf(raw);
     this.blocks = blocks;
     this.blockSize = blocks.blockSize;
     this.superblockBlock = options.superblockBlock ?? 0;

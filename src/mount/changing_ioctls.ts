@@ -12,6 +12,7 @@ import { changeFileAttributes, setVersion } from "../ext4/inode/inode_flags.ts";
 import { setLabel } from "../ext4/superblock/label.ts";
 import { trim } from "../ext4/allocation/trim.ts";
 import type { Caller } from "../fuse/handlers.ts";
+import { viewOf } from "../sys/bytes.ts";
 import { fail } from "../sys/fs_error.ts";
 import { FSLABEL_MAX, Fsxattr, visibleFlags, XFLAGS } from "./ioctls.ts";
 import type { Upkeep } from "./upkeep.ts";
@@ -74,7 +75,7 @@ function setFlags(call: IoctlCall): void {
  * systems, and passed over as by the kernel.
  */
 function setFsxattr({ fs, inode, input }: IoctlCall): void {
-  const view = viewOf(input, Fsxattr.byteLength);
+  const view = structure(input, Fsxattr.byteLength);
   const asked = Fsxattr.fsx_xflags.get(view, 0);
   const flags = XFLAGS.reduce(
     (all, [flag, xflag]) => (asked & xflag) === 0 ? all & ~flag : all | flag,
@@ -94,7 +95,7 @@ function changeVersion(call: IoctlCall): void {
 
 function changeLabel(call: IoctlCall): void {
   requireRoot(call);
-  const { byteLength } = viewOf(call.input, FSLABEL_MAX);
+  const { byteLength } = structure(call.input, FSLABEL_MAX);
   const end = call.input.subarray(0, byteLength).indexOf(0);
   const label = call.input.subarray(0, end < 0 ? byteLength : end);
   if (label.length > Ext4SuperBlock.s_volume_name.size) {
@@ -105,23 +106,23 @@ function changeLabel(call: IoctlCall): void {
 
 function discardFree(call: IoctlCall): Uint8Array {
   requireRoot(call);
-  const view = viewOf(call.input, FstrimRange.byteLength);
+  const view = structure(call.input, FstrimRange.byteLength);
   const start = FstrimRange.start.get(view, 0);
   const minimum = FstrimRange.minlen.get(view, 0);
   const done = trim(call.fs, start, FstrimRange.len.get(view, 0), minimum);
   const answer = call.input.slice();
-  FstrimRange.len.set(viewOf(answer, FstrimRange.byteLength), 0, done);
+  FstrimRange.len.set(structure(answer, FstrimRange.byteLength), 0, done);
   return answer;
 }
 
 /** The kernel reads only four of a long's eight bytes. */
 function number({ input }: IoctlCall): number {
-  return viewOf(input, 4).getUint32(0, true);
+  return structure(input, 4).getUint32(0, true);
 }
 
-function viewOf(input: Uint8Array, least: number): DataView {
+function structure(input: Uint8Array, least: number): DataView {
   if (input.length < least) throw fail("EINVAL", `An ioctl with only ${input.length} bytes`);
-  return new DataView(input.buffer, input.byteOffset, input.length);
+  return viewOf(input);
 }
 
 function requireRoot({ isRoot }: IoctlCall): void {

@@ -16,7 +16,7 @@
  * fusermount3 are seen.
  */
 
-import { fail } from "../sys/fs_error.ts";
+import { fail, messageOf } from "../sys/fs_error.ts";
 import {
   close,
   dup2,
@@ -65,7 +65,7 @@ export async function startInBackground(
       detached: true,
     }).spawn();
   } catch (error) {
-    return { exitCode: SYSTEM_ERROR, message: `Cannot start the server: ${words(error)}` };
+    return { exitCode: SYSTEM_ERROR, message: `Cannot start the server: ${messageOf(error)}` };
   }
   child.unref();
   let interrupted = false;
@@ -150,7 +150,7 @@ export class BackgroundServer {
       // Shorter than what a pipe takes as a whole.
       write(this.#descriptor, new TextEncoder().encode(`${line}\n`));
     } catch (error) {
-      throw fail("EPIPE", `Nobody waits for the server: ${words(error)}`);
+      throw fail("EPIPE", `Nobody waits for the server: ${messageOf(error)}`);
     }
     if (this.#descriptor !== STDOUT) close(this.#descriptor);
   }
@@ -188,8 +188,4 @@ function descriptorTarget(descriptor: number): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-function words(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -37,6 +37,7 @@ import type {
 } from "../fuse/handlers.ts";
 import { fail, FsError } from "../sys/fs_error.ts";
 import { S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP, splitDevice } from "../sys/stat.ts";
+import { isOfAccess, onlyTellsOfChange, tellsOfTimesOnly } from "./attribute_changes.ts";
 import { supplementaryGroups } from "./caller_groups.ts";
 import { changeByIoctl } from "./changing_ioctls.ts";
 import { LateErrors } from "./late_errors.ts";
@@ -48,14 +49,18 @@ import type { Upkeep } from "./upkeep.ts";
 import { isAcl, isOffered, type XattrOptions } from "./xattr_names.ts";
 
 const PERMISSIONS = 0o7777;
+const ROOT = { uid: 0, gid: 0 };
 
 /** Of a longer copy the caller hears how far it got: other requests are waiting. */
 const MOST_COPIED = 64 << 20;
 
 /** What the mount options say about changes. */
 export interface ChangeOptions extends XattrOptions {
+  /** Everybody may do everything, as if root. */
   readonly fakeroot: boolean;
+  /** New files belong to the group of their directory. */
   readonly groupOfDirectory: boolean;
+  /** Every change of a directory, or every change, is durable when it is answered. */
   readonly dirsync: boolean;
   readonly sync: boolean;
 }
@@ -357,8 +362,6 @@ export class Ext4Changes implements ChangeHandlers {
   }
 }
 
-const ROOT = { uid: 0, gid: 0, pid: 0 };
-
 /**
  * The caller in the file's group, if he is in it: only where that matters, which is for a
  * set-group-ID bit that nobody executes.
@@ -376,30 +379,4 @@ function hasSetIds(inode: Inode): boolean {
 
 function asRegular(node: NewNode): NewNode {
   return { ...node, mode: S_IFREG | (node.mode & ~S_IFMT) };
-}
-
-/** Nothing but times, one at least. */
-function tellsOfTimesOnly({ mode, uid, gid, size, atime, mtime, ctime }: AttributeChange): boolean {
-  return mode === undefined && uid === undefined && gid === undefined && size === undefined &&
-    (atime !== undefined || mtime !== undefined || ctime !== undefined);
-}
-
-/** Nothing new but the time of change, which is also what is left of a chown(2) to the same owner. */
-function onlyTellsOfChange(change: AttributeChange, { atime, mtime }: Inode): boolean {
-  return tellsOfTimesOnly(change) && change.ctime !== undefined &&
-    isNothingNew(change.atime, atime) && isNothingNew(change.mtime, mtime);
-}
-
-function isNothingNew(time: Timespec | "now" | undefined, known: InodeTime): boolean {
-  return time === undefined ||
-    (time !== "now" && time.sec === known.sec && time.nsec === known.nsec);
-}
-
-/**
- * For regular files, the kernel keeps time of modification and of change itself, and sends them
- * together; a time of access that is not now was made up.
- */
-function isOfAccess({ atime, mtime, ctime }: AttributeChange): boolean {
-  const isNow = (time: Timespec | "now" | undefined) => time === undefined || time === "now";
-  return isNow(atime) && (isNow(mtime) || ctime !== undefined);
 }

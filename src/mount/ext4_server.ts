@@ -27,9 +27,10 @@ import type {
   Timeouts,
 } from "../fuse/handlers.ts";
 import type { LazyPageStore } from "../fuse/page_store.ts";
+import { startsWith } from "../sys/bytes.ts";
 import { fail, FsError } from "../sys/fs_error.ts";
 import { type AccessTimeRule, AccessTimes } from "./access_times.ts";
-import { Ext4Changes } from "./ext4_changes.ts";
+import { type ChangeOptions, Ext4Changes } from "./ext4_changes.ts";
 import { ExtentPublisher } from "./extent_publisher.ts";
 import { Iomap, type IomapOptions } from "./iomap.ts";
 import { answerIoctl } from "./ioctls.ts";
@@ -37,27 +38,20 @@ import { Listings } from "./listings.ts";
 import { Nodes } from "./nodes.ts";
 import { ReadAhead } from "./read_ahead.ts";
 import type { Upkeep } from "./upkeep.ts";
-import { isOffered, startsWith, type XattrOptions } from "./xattr_names.ts";
+import { isOffered } from "./xattr_names.ts";
 
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const TRUSTED = new TextEncoder().encode("trusted.");
 
 /** What the mount options say to the server. */
-export interface ServerOptions extends XattrOptions {
+export interface ServerOptions extends ChangeOptions {
   readonly timeouts: Timeouts;
   /** Count the file system's own structures as space in statfs. */
   readonly minixdf: boolean;
-  /** Everybody may do everything: the one who mounts is shown as root. */
-  readonly fakeroot: boolean;
   readonly accessTimes: AccessTimeRule;
   /** Times of access of directories as well. */
   readonly directoryAccessTimes: boolean;
-  /** New files belong to the group of their directory. */
-  readonly groupOfDirectory: boolean;
-  /** Every change of a directory, or every change, is durable when it is answered. */
-  readonly dirsync: boolean;
-  readonly sync: boolean;
   /** Let the kernel do file I/O by itself, if it offers to. */
   readonly iomap: boolean;
   /** How its device is registered with the kernel: by an ioctl, but in tests. */

@@ -7,7 +7,7 @@ import type { Device } from "../block/device.ts";
 import { FileDevice } from "../block/file_device.ts";
 import { findPartition } from "../block/partition.ts";
 import { Errno, errnoWords } from "../sys/errno.ts";
-import { fail, FsError } from "../sys/fs_error.ts";
+import { fail, FsError, messageOf } from "../sys/fs_error.ts";
 import { tryLock } from "../sys/libc.ts";
 import type { Log } from "../sys/log.ts";
 import { type ByteRange, describeUse, findUses } from "./in_use.ts";
@@ -99,7 +99,7 @@ function requireMedium(path: string): Deno.FileInfo {
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) throw fail("ENOENT", "no such file or directory");
     if (error instanceof Deno.errors.PermissionDenied) throw fail("EACCES", "permission denied");
-    throw fail("EIO", error instanceof Error ? error.message : String(error));
+    throw fail("EIO", messageOf(error));
   }
   if (info.isDirectory) throw fail("EISDIR", "it is a directory");
   if (!info.isFile && !info.isBlockDevice) {

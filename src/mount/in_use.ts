@@ -9,7 +9,8 @@
  *     disk --- partition --- mount of the kernel
  */
 
-import { isReadOnly, type Mount, readMounts, servesImage } from "./mountinfo.ts";
+import { splitDevice } from "../sys/stat.ts";
+import { isReadOnly, type MountInfo, readMounts, servesImage } from "./mountinfo.ts";
 
 /** A part of a device in bytes; without it, the whole. */
 export interface ByteRange {
@@ -18,7 +19,7 @@ export interface ByteRange {
 }
 
 /** The mounts that use an image or device, or the given part of it. */
-export function findUses(path: string, part?: ByteRange): Mount[] {
+export function findUses(path: string, part?: ByteRange): MountInfo[] {
   const target = identify(path);
   if (target === undefined) return [];
   const devices = target.kind === "device"
@@ -30,7 +31,7 @@ export function findUses(path: string, part?: ByteRange): Mount[] {
 }
 
 /** `/mnt (ext4, read-only)` */
-export function describeUse(mount: Mount): string {
+export function describeUse(mount: MountInfo): string {
   const access = isReadOnly(mount) ? "read-only" : "read-write";
   return `${mount.mountpoint} (${mount.type}, ${access})`;
 }
@@ -56,12 +57,9 @@ function isSame(a: Identity | undefined, b: Identity): boolean {
   return a !== undefined && a.kind === b.kind && a.id === b.id;
 }
 
-/** `8:1` of a device number in the encoding of makedev(3). */
+/** `8:1` */
 function deviceNumber(rdev: number): string {
-  const low = rdev % 2 ** 32;
-  const high = Math.floor(rdev / 2 ** 32);
-  const major = ((low >>> 8) & 0xfff) | (high & ~0xfff);
-  const minor = (low & 0xff) | ((low >>> 12) & 0xfff00);
+  const { major, minor } = splitDevice(rdev);
   return `${major}:${minor}`;
 }
 

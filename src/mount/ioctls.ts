@@ -1,6 +1,7 @@
 /**
- * The ioctls of lsattr(1), tune2fs(8) and the like, which read. FUSE carries exactly the bytes that a command's
- * number announces, so commands whose structures have open ends (FIEMAP) never get here.
+ * The ioctls of lsattr(1), tune2fs(8) and the like, which read; changing_ioctls.ts has those that
+ * change something. FUSE carries exactly the bytes that a command's number announces, so commands
+ * whose structures have open ends (FIEMAP) never get here.
  */
 
 import {

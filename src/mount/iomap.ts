@@ -14,12 +14,18 @@
  * must not touch neighbours that the kernel writes meanwhile, blocks have to be of that size.
  */
 
-import { EXT4_APPEND_FL, EXT4_IMMUTABLE_FL, EXT4_SYNC_FL } from "../disk/inode.ts";
+import {
+  EXT4_APPEND_FL,
+  EXT4_GOOD_OLD_INODE_SIZE,
+  EXT4_IMMUTABLE_FL,
+  EXT4_SYNC_FL,
+} from "../disk/inode.ts";
 import { mapNewBlocks } from "../ext4/map/block_map_write.ts";
 import { changeSize, requireChangeable } from "../ext4/content/content.ts";
 import { convertExtent } from "../ext4/map/extents_write.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
-import type { Inode } from "../ext4/inode/inode.ts";
+import { type Inode, MAX_OLD_SECONDS, MAX_SECONDS, MIN_SECONDS } from "../ext4/inode/inode.ts";
+import { EXT4_LINK_MAX } from "../ext4/inode/link_count.ts";
 import { mapBlocks, type Mapping, MAX_FILE_BLOCKS } from "../ext4/map/map.ts";
 import { writeZeros } from "../ext4/content/padded_write.ts";
 import { maxFileSize } from "../ext4/map/size_limits.ts";
@@ -50,11 +56,15 @@ import type { Upkeep } from "./upkeep.ts";
 const MOST_NEW_BLOCKS = 8192;
 /** What O_DIRECT works on. */
 const BLOCK_SIZE = 4096;
-/** Of the kernel's ext4. */
-const MAX_LINKS = 65000;
-const OLD_INODE_SIZE = 128;
 
 const ROOT = { uid: 0, gid: 0 };
+
+const TYPES = {
+  hole: IomapType.HOLE,
+  mapped: IomapType.MAPPED,
+  unwritten: IomapType.UNWRITTEN,
+  inline: IomapType.INLINE,
+} as const satisfies Record<Mapping["kind"], number>;
 
 /** Why the kernel cannot read and write this file system's data itself; undefined: it can. */
 export function iomapObstacle(fs: FileSystem): string | undefined {
@@ -127,14 +137,14 @@ export class Iomap implements IomapHandlers {
       this.#options.log.warn(`file I/O goes through the server: ${error.message}`);
     }
     const { superblock, blockSize, device } = this.#fs;
-    const isOld = superblock.inodeSize <= OLD_INODE_SIZE;
+    const isOld = superblock.inodeSize <= EXT4_GOOD_OLD_INODE_SIZE;
     return {
       id: device.name.split("/").at(-1) ?? "",
       uuid: superblock.uuid,
       blockSize,
-      maxLinks: MAX_LINKS,
-      timeMin: -(2 ** 31),
-      timeMax: isOld ? 2 ** 31 - 1 : 2 ** 34 - 2 ** 31 - 1,
+      maxLinks: EXT4_LINK_MAX,
+      timeMin: MIN_SECONDS,
+      timeMax: isOld ? MAX_OLD_SECONDS : MAX_SECONDS,
       timeGranularity: this.#options.nodes.timeGranularity,
       maxBytes: (MAX_FILE_BLOCKS - 1) * blockSize,
     };
@@ -271,13 +281,6 @@ export class Iomap implements IomapHandlers {
     };
   }
 }
-
-const TYPES = {
-  hole: IomapType.HOLE,
-  mapped: IomapType.MAPPED,
-  unwritten: IomapType.UNWRITTEN,
-  inline: IomapType.INLINE,
-} as const satisfies Record<Mapping["kind"], number>;
 
 /** Zeroing needs none: holes are zeros. Nor does overwriting, which takes only what is there. */
 function needsSpace(operation: number): boolean {

@@ -10,6 +10,8 @@
  * before this one were read so, it begins with the listing itself.
  */
 
+import { forgetOldest } from "./forget_oldest.ts";
+
 /** Files that are due first, and at most. */
 const FIRST_FILES = 8;
 const MOST_FILES = 64;
@@ -142,11 +144,7 @@ export class ListingOrder {
   #note(file: number): void {
     this.#recent.delete(file);
     this.#recent.add(file);
-    if (this.#recent.size <= RECENT_FILES) return;
-    for (const oldest of this.#recent) {
-      this.#recent.delete(oldest);
-      return;
-    }
+    if (this.#recent.size > RECENT_FILES) forgetOldest(this.#recent);
   }
 
   #forgetAll(): void {

@@ -10,6 +10,8 @@
  * directory does not change, that is known from the time before.
  */
 
+import { forgetOldest } from "./forget_oldest.ts";
+
 /** Rows of one directory that get attributes although nobody has looked up any. */
 const ROWS_WITH_ATTRIBUTES = 8192;
 /** Directories that are remembered. */
@@ -30,7 +32,7 @@ export class Listings {
   resume(nodeId: number, position: number): boolean {
     if (position !== 0) return this.#listings.get(nodeId)?.end === position;
     this.#listings.delete(nodeId);
-    if (this.#listings.size >= MAX_DIRECTORIES) this.#forgetOldest();
+    if (this.#listings.size >= MAX_DIRECTORIES) forgetOldest(this.#listings);
     this.#listings.set(nodeId, { rows: 0, end: undefined });
     return false;
   }
@@ -57,12 +59,5 @@ export class Listings {
   lookedUp(nodeId: number): void {
     const listing = this.#listings.get(nodeId);
     if (listing !== undefined) listing.rows = 0;
-  }
-
-  #forgetOldest(): void {
-    for (const oldest of this.#listings.keys()) {
-      this.#listings.delete(oldest);
-      return;
-    }
   }
 }

@@ -4,7 +4,7 @@
  * way: a file that is left behind by a crash does not stand in the way of the next mount.
  */
 
-import { fail } from "../sys/fs_error.ts";
+import { fail, messageOf } from "../sys/fs_error.ts";
 
 export class LockFile implements Disposable {
   readonly #path: string;
@@ -51,8 +51,7 @@ function openLockFile(path: string): Deno.FsFile {
   try {
     return Deno.openSync(path, { read: true, write: true, create: true, mode: 0o600 });
   } catch (error) {
-    const words = error instanceof Error ? error.message : String(error);
-    throw fail("EACCES", `Cannot open the lock file ${path}: ${words}`);
+    throw fail("EACCES", `Cannot open the lock file ${path}: ${messageOf(error)}`);
   }
 }
 

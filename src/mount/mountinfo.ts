@@ -1,7 +1,7 @@
 /** What is mounted: /proc/self/mountinfo (proc_pid_mountinfo(5)). */
 
 /** One mount. */
-export interface Mount {
+export interface MountInfo {
   /** Device number as the kernel writes it, `8:1`. */
   readonly device: string;
   readonly mountpoint: string;
@@ -18,31 +18,31 @@ const IMAGE_SERVER = /^fuse(blk)?\.(fuse4fs|fuse2fs)$/;
 const OWN_SERVER = /^fuse(blk)?\.fuse4fs$/;
 
 /** All mounts that this process sees, a later one over an earlier one. */
-export function readMounts(text = Deno.readTextFileSync("/proc/self/mountinfo")): Mount[] {
+export function readMounts(text = Deno.readTextFileSync("/proc/self/mountinfo")): MountInfo[] {
   return text.split("\n").filter((line) => line !== "").map(parseMount);
 }
 
 /** The mount that is to be seen at a path, or undefined. */
-export function mountAt(mountpoint: string): Mount | undefined {
+export function mountAt(mountpoint: string): MountInfo | undefined {
   return readMounts().findLast((mount) => mount.mountpoint === mountpoint);
 }
 
 /** True for a mount of fuse4fs. */
-export function isOwnMount(mount: Mount): boolean {
+export function isOwnMount(mount: MountInfo): boolean {
   return OWN_SERVER.test(mount.type);
 }
 
 /** True for a mount whose source is the path of an ext4 image or device. */
-export function servesImage(mount: Mount): boolean {
+export function servesImage(mount: MountInfo): boolean {
   return IMAGE_SERVER.test(mount.type) && mount.source.startsWith("/");
 }
 
-export function isReadOnly(mount: Mount): boolean {
+export function isReadOnly(mount: MountInfo): boolean {
   return mount.options.includes("ro");
 }
 
 /** `36 35 98:0 /root /mnt rw,noatime master:1 - ext3 /dev/root rw,errors=continue` */
-function parseMount(line: string): Mount {
+function parseMount(line: string): MountInfo {
   const fields = line.split(" ");
   const separator = fields.indexOf("-", 6);
   return {

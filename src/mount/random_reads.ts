@@ -5,6 +5,8 @@
  * part of what reading everything costs, everything is read, provided that memory has room for it.
  */
 
+import { forgetOldest } from "./forget_oldest.ts";
+
 /** What the device could have read in the time that one random read takes, in bytes. */
 const WORTH_OF_A_READ = 128 << 10;
 /** The part of the file's worth at which reading all of it begins. */
@@ -60,15 +62,8 @@ export class RandomReads {
     const known = this.#files.get(ino);
     if (known !== undefined) return known;
     const watched = { reads: 0, told: undefined };
-    if (this.#files.size >= MAX_FILES) this.#forgetOldest();
+    if (this.#files.size >= MAX_FILES) forgetOldest(this.#files);
     this.#files.set(ino, watched);
     return watched;
-  }
-
-  #forgetOldest(): void {
-    for (const oldest of this.#files.keys()) {
-      this.#files.delete(oldest);
-      return;
-    }
   }
 }

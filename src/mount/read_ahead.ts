@@ -18,6 +18,7 @@ import { mapBlocks } from "../ext4/map/map.ts";
 import { type LazyPageStore, PageStore, type StoredFile } from "../fuse/page_store.ts";
 import { FsError } from "../sys/fs_error.ts";
 import { DevicePieces } from "./device_pieces.ts";
+import { forgetOldest } from "./forget_oldest.ts";
 import { ListingOrder } from "./listing_order.ts";
 import { RandomReads } from "./random_reads.ts";
 
@@ -132,7 +133,7 @@ export class ReadAhead {
     }
     this.#readers.delete(inode.ino);
     this.#readers.set(inode.ino, { next: end, told });
-    if (this.#readers.size > MAX_READERS) this.#forgetOldestReader();
+    if (this.#readers.size > MAX_READERS) forgetOldest(this.#readers);
   }
 
   /** The end of a file is read with a small request by those, too, who read it from the front. */
@@ -140,13 +141,6 @@ export class ReadAhead {
     if (end >= inode.size) return;
     const piece = this.#randomReads.read(inode.ino, inode.size);
     if (piece !== undefined) this.#tell(inode, piece.start, piece.end);
-  }
-
-  #forgetOldestReader(): void {
-    for (const oldest of this.#readers.keys()) {
-      this.#readers.delete(oldest);
-      return;
-    }
   }
 
   #tell(inode: Inode, start: number, end: number): void {

@@ -3,6 +3,7 @@
  * requests where one would do; only root may raise it.
  */
 
+import { messageOf } from "../sys/fs_error.ts";
 import type { Log } from "../sys/log.ts";
 import { mountAt } from "./mountinfo.ts";
 
@@ -18,6 +19,6 @@ export function raiseReadAhead(mountpoint: string, log: Log): void {
   try {
     Deno.writeTextFileSync(path, String(READ_AHEAD_KIB));
   } catch (error) {
-    log.debug(`read-ahead stays as it is: ${(error as Error).message}`);
+    log.debug(`read-ahead stays as it is: ${messageOf(error)}`);
   }
 }

@@ -1,5 +1,7 @@
 /** Which extended attributes a mount offers, as the options acl and user_xattr say. */
 
+import { startsWith } from "../sys/bytes.ts";
+
 const USER = new TextEncoder().encode("user.");
 const ACL = new TextEncoder().encode("system.posix_acl_");
 
@@ -17,8 +19,4 @@ export function isOffered(name: Uint8Array, options: XattrOptions): boolean {
 
 export function isAcl(name: Uint8Array): boolean {
   return startsWith(name, ACL);
-}
-
-export function startsWith(name: Uint8Array, prefix: Uint8Array): boolean {
-  return name.length >= prefix.length && prefix.every((byte, index) => name[index] === byte);
 }

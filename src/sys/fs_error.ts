@@ -53,6 +53,11 @@ export function atPlace<Result>(place: DiskPlace, read: () => Result): Result {
   }
 }
 
+/** What was thrown, in its own words. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 function describePlace(place: DiskPlace): string {
   const parts: string[] = [];
   if (place.ino !== undefined) parts.push(`inode ${place.ino}`);

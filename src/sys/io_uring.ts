@@ -11,7 +11,7 @@
 import { Errno } from "./errno.ts";
 import { FsError } from "./fs_error.ts";
 import { SharedMapping } from "./c_memory.ts";
-import { close, lastErrno } from "./libc.ts";
+import { bufferAddress, close, lastErrno } from "./libc.ts";
 
 // Not in the table of libc.ts: few mounts come to need it.
 const SYMBOLS = {
@@ -120,7 +120,15 @@ export class IoUring implements Disposable {
     const params = new Int32Array(PARAMS_WORDS);
     params[Params.flags] = IORING_SETUP_COOP_TASKRUN;
     const setUp = () =>
-      symbols.syscall(SYS_io_uring_setup, BigInt(entries), addressOf(params), 0n, 0n, 0n, 0n);
+      symbols.syscall(
+        SYS_io_uring_setup,
+        BigInt(entries),
+        BigInt(bufferAddress(params)),
+        0n,
+        0n,
+        0n,
+        0n,
+      );
     let fd = Number(setUp());
     if (fd < 0 && lastErrno() === Errno.EINVAL) {
       params.fill(0);
@@ -212,7 +220,7 @@ export class IoUring implements Disposable {
       SYS_io_uring_register,
       BigInt(this.#fd),
       IORING_REGISTER_IOWQ_MAX_WORKERS,
-      addressOf(limits),
+      BigInt(bufferAddress(limits)),
       BigInt(limits.length),
       0n,
       0n,
@@ -223,8 +231,4 @@ export class IoUring implements Disposable {
 function setUint64(view: DataView, at: number, value: number): void {
   view.setUint32(at, value % 2 ** 32, true);
   view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
-}
-
-function addressOf(words: Int32Array<ArrayBuffer>): bigint {
-  return Deno.UnsafePointer.value(Deno.UnsafePointer.of(words));
 }

@@ -277,6 +277,14 @@ export function cString(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text + "\0");
 }
 
+/**
+ * Where C finds memory of JavaScript's, as long as somebody here keeps it. Addresses of user space
+ * have fewer than 53 bits: a number loses none.
+ */
+export function bufferAddress(memory: BufferSource): number {
+  return Number(Deno.UnsafePointer.value(Deno.UnsafePointer.of(memory)));
+}
+
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
 export const O_RDWR = 2;

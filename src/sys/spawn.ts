@@ -9,7 +9,16 @@
 
 import { Errno, errnoWords } from "./errno.ts";
 import { fail, FsError } from "./fs_error.ts";
-import { close, cString, duplicate, memoryFile, preadFully, sizeOf, waitReadable } from "./libc.ts";
+import {
+  bufferAddress,
+  close,
+  cString,
+  duplicate,
+  memoryFile,
+  preadFully,
+  sizeOf,
+  waitReadable,
+} from "./libc.ts";
 
 const SYMBOLS = {
   posix_spawnp: {
@@ -223,7 +232,7 @@ function stringArray(texts: readonly string[]): {
   const strings = texts.map(cString);
   const pointers = new BigUint64Array(strings.length + 1);
   strings.forEach((string, index) => {
-    pointers[index] = Deno.UnsafePointer.value(Deno.UnsafePointer.of(string));
+    pointers[index] = BigInt(bufferAddress(string));
   });
   return {
     pointers: new Uint8Array(pointers.buffer),

@@ -20,7 +20,12 @@ export function makeDevice(major: number, minor: number): number {
   return low + Math.floor(major / 4096) * 2 ** 44;
 }
 
-/** The reverse of {@linkcode makeDevice}, for the 32 bits that FUSE carries. */
+/** The reverse of {@linkcode makeDevice}. */
 export function splitDevice(rdev: number): { readonly major: number; readonly minor: number } {
-  return { major: (rdev >>> 8) & 0xfff, minor: (rdev & 0xff) | ((rdev >>> 12) & 0xfff00) };
+  const low = rdev % 2 ** 32;
+  const high = Math.floor(rdev / 2 ** 32);
+  return {
+    major: ((low >>> 8) & 0xfff) | (high & ~0xfff),
+    minor: (low & 0xff) | ((low >>> 12) & 0xfff00),
+  };
 }

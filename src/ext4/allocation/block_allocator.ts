@@ -4,7 +4,7 @@
  * A request names a goal, such as the block behind the file's last one. It gets, in this order:
  * what is free at the goal; the first run of the goal's group that is long enough; one of the
  * groups that follow; and the longest that was seen on the way, where none is. Files that grow have
- * room reserved (src/ext4/allocation/reservation.ts), freed blocks wait for the commit (src/ext4/allocation/free_space.ts).
+ * room reserved (reservation.ts), freed blocks wait for the commit (free_space.ts).
  *
  * With bigalloc everything is in clusters: a bit of the bitmap, and the least that a file can get.
  */

@@ -19,9 +19,9 @@ const NOTHING_FREED: ReadonlyMap<number, Uint32Array> = new Map();
 export class InodeAllocator {
   readonly #fs: FileSystem;
   /**
-   * By group: a bit for each inode that was freed since the last commit. To use them again at once would be safe, as everything about them
-   * becomes durable at the same time, but without a journal commits are not so whole: there an old
-   * name could lead to a new file.
+   * By group: a bit for each inode that was freed since the last commit. To use them again at once
+   * would be safe, as everything about them becomes durable at the same time, but without a journal
+   * commits are not so whole: there an old name could lead to a new file.
    */
   readonly #freed = new Map<number, Uint32Array>();
   /** By the parent's number: the group of the last new inode. Only a hint, so it is not undone. */

@@ -1,6 +1,6 @@
 /** Reading the data of files: what the device holds is handed on, not copied. */
 
-import type { DataSource } from "../../block/device.ts";
+import { type DataSource, lengthOf } from "../../block/device.ts";
 import { EXT4_EA_INODE_FL } from "../../disk/inode.ts";
 import { fail } from "../../sys/fs_error.ts";
 import type { FileSystem } from "../filesystem.ts";
@@ -133,7 +133,7 @@ function dataSources(
     }
     const source = fs.device.source(run.device, run.length);
     sources.push(source);
-    done += source.kind === "memory" ? source.bytes.length : source.length;
+    done += lengthOf(source);
   }
   return sources;
 }

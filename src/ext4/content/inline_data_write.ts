@@ -6,19 +6,14 @@
 import { EXT4_EXTENTS_FL, EXT4_INLINE_DATA_FL, I_BLOCK_SIZE } from "../../disk/inode.ts";
 import { EXT4_XATTR_INDEX_SYSTEM } from "../../disk/xattr.ts";
 import type { Handle } from "../../jbd2/handle.ts";
+import { sameBytes } from "../../sys/bytes.ts";
 import { fail } from "../../sys/fs_error.ts";
 import { makeExtentRoot } from "../inode/create_inode.ts";
 import type { FileSystem } from "../filesystem.ts";
 import { readInlineRoom } from "./inline_data.ts";
 import { INLINE_DATA, type Inode } from "../inode/inode.ts";
 import { bodyTableSize, storeBodyEntries } from "../xattr/xattr_body.ts";
-import {
-  roundUp,
-  sameBytes,
-  type XattrEntry,
-  xattrEntrySize,
-  xattrTableSize,
-} from "../xattr/xattr_table.ts";
+import { roundUp, type XattrEntry, xattrEntrySize, xattrTableSize } from "../xattr/xattr_table.ts";
 
 /**
  * Most bytes that the inode can hold inline, given the attributes that it has now; 0 where it

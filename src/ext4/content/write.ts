@@ -5,12 +5,13 @@
  * The order of writes: blocks that were the file's own are overwritten in place. New blocks, and
  * blocks that were unwritten, are filled to their ends before the operation that makes them part of
  * the file ends, and the commit flushes data before it writes a commit record. New blocks belong to
- * nobody by what was last committed (src/ext4/allocation/free_space.ts), so that a crash at any time finds
+ * nobody by what was last committed (allocation/free_space.ts), so that a crash at any time finds
  * them either unreachable or filled.
  */
 
 import { EXT4_APPEND_FL } from "../../disk/inode.ts";
 import type { Handle } from "../../jbd2/handle.ts";
+import { sameBytes } from "../../sys/bytes.ts";
 import { Errno } from "../../sys/errno.ts";
 import { fail, FsError } from "../../sys/fs_error.ts";
 import { mapNewBlocks } from "../map/block_map_write.ts";
@@ -25,7 +26,6 @@ import type { Inode } from "../inode/inode.ts";
 import { mapBlocks, type Mapping, MAX_FILE_BLOCKS } from "../map/map.ts";
 import { writePadded, zeroMapped } from "./padded_write.ts";
 import { maxFileSize } from "../map/size_limits.ts";
-import { sameBytes } from "../xattr/xattr_table.ts";
 
 /** Runs of blocks that one operation makes part of the file. */
 const MOST_RUNS = 32;

@@ -37,15 +37,6 @@ export function foldName(name: Uint8Array): Uint8Array | undefined {
   return hasUpperCase ? lowerCase(name) : name;
 }
 
-/** True for two names of which a casefolded directory can have only one. */
-export function sameFolded(a: Uint8Array, b: Uint8Array): boolean {
-  if (sameBytes(a, b)) return true;
-  const foldedA = foldName(a);
-  if (foldedA === undefined) return false;
-  const foldedB = foldName(b);
-  return foldedB !== undefined && sameBytes(foldedA, foldedB);
-}
-
 /**
  * True for the names that a file system in strict mode (EXT4_ENC_STRICT_MODE_FL) allows in its
  * casefolded directories; to create another is EINVAL.
@@ -68,14 +59,6 @@ function lowerCase(name: Uint8Array): Uint8Array {
     folded[at] = isUpperCase(byte) ? byte + 0x20 : byte;
   }
   return folded;
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.length !== b.length) return false;
-  for (let at = 0; at < a.length; at++) {
-    if (a[at] !== b[at]) return false;
-  }
-  return true;
 }
 
 // ---------------------------------------------------------------- UTF-8

@@ -6,6 +6,7 @@
  *     hash (4) | minor hash (4) | up to 149 bytes of ciphertext | SHA-256 of the rest (32)
  */
 
+import { sameBytes } from "../../sys/bytes.ts";
 import { corrupt } from "../../sys/fs_error.ts";
 import { sha256 } from "../../sys/node_builtins.ts";
 import type { Inode } from "../inode/inode.ts";
@@ -68,8 +69,8 @@ export function parseNoKeyName(name: Uint8Array): NoKeyQuery | undefined {
     minorHash: view.getUint32(4, true),
     matches: (ciphertext) =>
       (ciphertext.length > MAX_WHOLE) === isCut &&
-      equal(ciphertext.subarray(0, MAX_WHOLE), whole) &&
-      (!isCut || equal(digest(ciphertext.subarray(MAX_WHOLE)), rest)),
+      sameBytes(ciphertext.subarray(0, MAX_WHOLE), whole) &&
+      (!isCut || sameBytes(digest(ciphertext.subarray(MAX_WHOLE)), rest)),
   };
 }
 
@@ -90,8 +91,4 @@ export function encryptedSymlinkTarget(
 
 function digest(bytes: Uint8Array): Uint8Array {
   return sha256(bytes);
-}
-
-function equal(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }

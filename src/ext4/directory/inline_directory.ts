@@ -8,6 +8,7 @@
 
 import { EXT4_FT_DIR, EXT4_FT_UNKNOWN, Ext4DirEntry2 as Entry } from "../../disk/directory.ts";
 import { I_BLOCK_SIZE } from "../../disk/inode.ts";
+import { viewOf } from "../../sys/bytes.ts";
 import { corrupt } from "../../sys/fs_error.ts";
 import type { EntryChain, PlacedChain } from "./directory_block.ts";
 import type { FileSystem } from "../filesystem.ts";
@@ -23,7 +24,7 @@ export const DOTS_LENGTH = 2 * DOT_LENGTH;
 /** The chains of an inline directory, the first of them made up: `.` and `..`. */
 export function inlineDirectory(fs: FileSystem, dir: Inode): PlacedChain[] {
   const { first, rest } = inlineParts(dir);
-  const parent = new DataView(first.buffer, first.byteOffset).getUint32(0, true);
+  const parent = viewOf(first).getUint32(0, true);
   if (parent === 0 || parent > fs.superblock.inodesCount) {
     throw corrupt(`inline directory: parent inode ${parent}`, { ino: dir.ino });
   }
@@ -41,8 +42,7 @@ export function inlineDirectory(fs: FileSystem, dir: Inode): PlacedChain[] {
 }
 
 function chainOf(bytes: Uint8Array<ArrayBuffer>, start: number, end: number): EntryChain {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  return { bytes, view, start, end, block: undefined };
+  return { bytes, view: viewOf(bytes), start, end, block: undefined };
 }
 
 /** The entries `.` and `..`, as a directory in blocks begins with them. */

@@ -8,6 +8,7 @@
 
 import { I_BLOCK_SIZE } from "../../disk/inode.ts";
 import type { Handle } from "../../jbd2/handle.ts";
+import { viewOf } from "../../sys/bytes.ts";
 import { corrupt } from "../../sys/fs_error.ts";
 import type { EntryChain } from "./directory_block.ts";
 import { appendLeaf } from "./directory_growth.ts";
@@ -26,16 +27,14 @@ const ALIGNMENT = 4;
 export function initInlineDirectory(dir: Inode, parent: Inode): void {
   const { iBlock } = dir;
   iBlock.fill(0);
-  const view = new DataView(iBlock.buffer, iBlock.byteOffset, iBlock.length);
   setInlineParent(dir, parent);
-  setLength(view, PARENT_SIZE, I_BLOCK_SIZE - PARENT_SIZE);
+  setLength(viewOf(iBlock), PARENT_SIZE, I_BLOCK_SIZE - PARENT_SIZE);
   dir.size = I_BLOCK_SIZE;
 }
 
 /** Writes the number that stands for `..` into an announced inode. */
 export function setInlineParent(dir: Inode, parent: Inode): void {
-  const { iBlock } = dir;
-  new DataView(iBlock.buffer, iBlock.byteOffset, PARENT_SIZE).setUint32(0, parent.ino, true);
+  viewOf(dir.iBlock).setUint32(0, parent.ino, true);
 }
 
 /** Gives the directory all the room of its inode. False when that is not worth while. */
@@ -62,7 +61,7 @@ export function leaveInlineDirectory(fs: FileSystem, handle: Handle, dir: Inode)
   const chain = appendLeaf(fs, handle, dir);
   const end = DOTS_LENGTH + used - PARENT_SIZE;
   if (end > chain.end) throw corrupt("inline directory: longer than a block", { ino: dir.ino });
-  const parent = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+  const parent = viewOf(bytes).getUint32(0, true);
   chain.bytes.set(dotEntries(fs, dir.ino, parent));
   chain.bytes.set(bytes.subarray(PARENT_SIZE), DOTS_LENGTH);
   extendLastEntry(fs, chain.view, DOTS_LENGTH, end, chain.end);

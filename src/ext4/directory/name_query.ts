@@ -1,5 +1,6 @@
 /** What is looked for in a directory: how to tell a stored name, and the hash to go by. */
 
+import { sameBytes } from "../../sys/bytes.ts";
 import { foldName } from "./casefold.ts";
 import { isDotName } from "./directory_block.ts";
 import { type NoKeyQuery, parseNoKeyName } from "./encryption.ts";
@@ -64,8 +65,7 @@ class FoldedName extends ExactName {
   override matches(bytes: Uint8Array, start: number, length: number): boolean {
     if (super.matches(bytes, start, length)) return true;
     const other = foldName(bytes.subarray(start, start + length));
-    if (other === undefined || other.length !== this.#folded.length) return false;
-    return other.every((byte, index) => byte === this.#folded[index]);
+    return other !== undefined && sameBytes(other, this.#folded);
   }
 }
 

@@ -1,7 +1,8 @@
 /**
  * An inode in memory: a copy of its record of the inode table, with the old and the newer fields
- * joined. Setters change the copy only: InodeTable.modify brings it to the disk. The record keeps everything that lies in an inode: the root of the extent tree, a short
- * symbolic link, inline data and the attributes behind the fields.
+ * joined. Setters change the copy only: InodeTable.modify brings it to the disk. The record keeps
+ * everything that lies in an inode: the root of the extent tree, a short symbolic link, inline data
+ * and the attributes behind the fields.
  */
 
 import {
@@ -13,6 +14,7 @@ import {
   Ext4Inode,
 } from "../../disk/inode.ts";
 import { type Field, join32 } from "../../disk/struct.ts";
+import { sameBytes } from "../../sys/bytes.ts";
 import { fail } from "../../sys/fs_error.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../../sys/stat.ts";
 import type { Features } from "../../disk/features.ts";
@@ -22,7 +24,7 @@ import {
   EXT4_XATTR_ROUND,
   Ext4XattrIbodyHeader,
 } from "../../disk/xattr.ts";
-import { parseXattrTable, sameBytes, type XattrEntry } from "../xattr/xattr_table.ts";
+import { parseXattrTable, type XattrEntry } from "../xattr/xattr_table.ts";
 
 /** The name, behind its prefix `system.`, of the attribute that continues inline data. */
 export const INLINE_DATA = new TextEncoder().encode("data");
@@ -35,9 +37,10 @@ export interface InodeTime {
 
 /** The two low bits of an *_extra field extend the seconds, the rest counts nanoseconds. */
 const EPOCH_BITS = 2;
-const MIN_SECONDS = -(2 ** 31);
-const MAX_OLD_SECONDS = 2 ** 31 - 1;
-const MAX_SECONDS = 2 ** 34 - 2 ** 31 - 1;
+/** Times that an inode can have, in seconds since 1970; without *_extra fields, up to the second. */
+export const MIN_SECONDS = -(2 ** 31);
+export const MAX_OLD_SECONDS = 2 ** 31 - 1;
+export const MAX_SECONDS = 2 ** 34 - 2 ** 31 - 1;
 
 export class Inode {
   readonly view: DataView<ArrayBuffer>;

@@ -85,7 +85,7 @@ export class QuotaFile {
     return found;
   }
 
-  /** Takes a block that is not in use, or makes the file longer, and gives the number of a block of zeros. */
+  /** The number of a block of zeros: one that is not in use, or the file becomes longer. */
   allocate(handle: Handle): number {
     const free = this.checkedLink(this.#get(Info.dqi_free_blk));
     if (free === 0) return this.#append(handle);

@@ -3,7 +3,8 @@
  * files, and the limits to both.
  *
  * Use is counted in the operation that changes it, in the block of the entry itself: whatever
- * becomes of the operation, the file system and its quota files agree. All types are asked before any of them is charged, as a refused charge need not fail the operation.
+ * becomes of the operation, the file system and its quota files agree. All types are asked before
+ * any of them is charged, as a refused charge need not fail the operation.
  *
  * As for the kernel, use is always counted where the quota feature is on, and limits count only
  * when a mount asks for it (usrquota, grpquota, prjquota).

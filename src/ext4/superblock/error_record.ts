@@ -4,8 +4,14 @@
  * error flag in full, and dumpe2fs shows the rest.
  */
 
-import type { Field } from "../../disk/struct.ts";
-import { EXT4_ERROR_FS, Ext4SuperBlock as Sb, SUPERBLOCK_OFFSET } from "../../disk/superblock.ts";
+import { setText } from "../../disk/struct.ts";
+import {
+  EXT4_ERROR_FS,
+  Ext4SuperBlock as Sb,
+  FIRST_ERROR,
+  LAST_ERROR,
+  SUPERBLOCK_OFFSET,
+} from "../../disk/superblock.ts";
 import { Errno } from "../../sys/errno.ts";
 import type { FsError } from "../../sys/fs_error.ts";
 import type { FileSystem } from "../filesystem.ts";
@@ -32,26 +38,6 @@ const STORED_ERRNO = new Map<number, number>([
 ]);
 const UNKNOWN_ERRNO = 1;
 
-/** The fields of one error. */
-const FIRST = {
-  time: Sb.s_first_error_time,
-  timeHigh: Sb.s_first_error_time_hi,
-  ino: Sb.s_first_error_ino,
-  block: Sb.s_first_error_block,
-  func: Sb.s_first_error_func,
-  line: Sb.s_first_error_line,
-  errcode: Sb.s_first_error_errcode,
-};
-const LAST: typeof FIRST = {
-  time: Sb.s_last_error_time,
-  timeHigh: Sb.s_last_error_time_hi,
-  ino: Sb.s_last_error_ino,
-  block: Sb.s_last_error_block,
-  func: Sb.s_last_error_func,
-  line: Sb.s_last_error_line,
-  errcode: Sb.s_last_error_errcode,
-};
-
 /**
  * Notes an error in the superblock, on the device at once: whatever becomes of the journal, the
  * next mount knows. Not to be called inside an operation. Throws FsError where the superblock
@@ -63,7 +49,7 @@ export function recordError(fs: FileSystem, error: FsError): void {
   changeSuperblockInPlace(fs, (view) => {
     Sb.s_state.set(view, 0, Sb.s_state.get(view, 0) | EXT4_ERROR_FS);
     const isFirst = Sb.s_error_count.get(view, 0) === 0;
-    for (const fields of isFirst ? [FIRST, LAST] : [LAST]) {
+    for (const fields of isFirst ? [FIRST_ERROR, LAST_ERROR] : [LAST_ERROR]) {
       setSuperblockTime(view, fields.time, fields.timeHigh, now);
       fields.ino.set(view, 0, error.place.ino ?? 0);
       fields.block.set(view, 0, error.place.block ?? 0);
@@ -93,7 +79,7 @@ export function keepErrorFields({ device, superblock }: FileSystem): () => void 
     raw.set(new Uint8Array(before.buffer, before.byteOffset + start, end - start), start);
     const state = Sb.s_state.get(before, 0) & EXT4_ERROR_FS;
     Sb.s_state.set(view, 0, Sb.s_state.get(view, 0) | state);
-    for (const { timeHigh, errcode } of [FIRST, LAST]) {
+    for (const { timeHigh, errcode } of [FIRST_ERROR, LAST_ERROR]) {
       timeHigh.set(view, 0, timeHigh.get(before, 0));
       errcode.set(view, 0, errcode.get(before, 0));
     }
@@ -114,11 +100,4 @@ function placeInSource(error: FsError): { readonly func: string; readonly line: 
     }
   }
   return { func: "", line: 0 };
-}
-
-/** As much of a text as there is room for; the rest is zeros. */
-function setText(view: DataView, field: Field<Uint8Array>, text: string): void {
-  const bytes = field.get(view, 0);
-  bytes.fill(0);
-  new TextEncoder().encodeInto(text, bytes);
 }

@@ -18,7 +18,7 @@ import {
   MmpStruct as Mmp,
 } from "../../disk/mmp.ts";
 import { Ext4SuperBlock as Sb } from "../../disk/superblock.ts";
-import type { Field } from "../../disk/struct.ts";
+import { type Field, setText } from "../../disk/struct.ts";
 import { badChecksum, corrupt, fail, type FsError } from "../../sys/fs_error.ts";
 import type { FileSystem } from "../filesystem.ts";
 import type { WriteOptions } from "../writing.ts";
@@ -203,12 +203,6 @@ function inUse(fs: FileSystem, view: DataView, why: string): FsError {
 
 function textOf(view: DataView, field: Field<Uint8Array>): string {
   return new TextDecoder().decode(field.get(view, 0)).split("\0")[0];
-}
-
-function setText(view: DataView, field: Field<Uint8Array>, text: string): void {
-  const bytes = field.get(view, 0);
-  bytes.fill(0);
-  new TextEncoder().encodeInto(text, bytes);
 }
 
 /** Stops this thread for a time in milliseconds. */

@@ -9,6 +9,7 @@ import {
   EXT4_ACL_VERSION,
   POSIX_ACL_XATTR_VERSION,
 } from "../../disk/acl.ts";
+import { viewOf } from "../../sys/bytes.ts";
 import { corrupt, fail } from "../../sys/fs_error.ts";
 
 export { AclTag };
@@ -29,15 +30,6 @@ const KNOWN_TAGS: ReadonlySet<number> = new Set(Object.values(AclTag));
 export function posixAclFromDisk(stored: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
   const entries = parseAcl(stored);
   return entries.length === 0 ? undefined : formatPosixAcl(entries);
-}
-
-/**
- * The form on the disk of a value that setxattr(2) was given; undefined for one without entries,
- * which means no ACL. Throws EOPNOTSUPP for an unknown version, and EINVAL.
- */
-export function posixAclToDisk(value: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
-  const entries = parsePosixAcl(value);
-  return entries.length === 0 ? undefined : formatAcl(entries);
 }
 
 /** The entries of an ACL as it is on the disk. Throws EUCLEAN. */
@@ -147,8 +139,4 @@ function storedSize(tag: number): number {
 
 function invalid(what: string) {
   return fail("EINVAL", `Invalid ACL: ${what}`);
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }

@@ -6,11 +6,12 @@
 
 import { EXT4_XATTR_REFCOUNT_MAX, Ext4XattrHeader as Header } from "../../disk/xattr.ts";
 import type { Handle } from "../../jbd2/handle.ts";
+import { sameBytes } from "../../sys/bytes.ts";
 import { FsError } from "../../sys/fs_error.ts";
 import type { FileSystem } from "../filesystem.ts";
 import { readXattrBlock, type XattrBlock } from "./xattr_block.ts";
 import { blockHash } from "./xattr_hash.ts";
-import { sameBytes, type XattrEntry } from "./xattr_table.ts";
+import type { XattrEntry } from "./xattr_table.ts";
 
 const MOST_KNOWN = 4096;
 

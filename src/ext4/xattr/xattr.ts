@@ -11,13 +11,14 @@ import {
   EXT4_XATTR_INDEX_TRUSTED,
   EXT4_XATTR_INDEX_USER,
 } from "../../disk/xattr.ts";
+import { sameBytes } from "../../sys/bytes.ts";
 import { atPlace, fail } from "../../sys/fs_error.ts";
 import { readValueInode } from "./ea_inode.ts";
 import type { FileSystem } from "../filesystem.ts";
 import type { Inode } from "../inode/inode.ts";
 import { posixAclFromDisk } from "./posix_acl.ts";
 import { xattrBlockOf } from "./xattr_block.ts";
-import { sameBytes, type XattrEntry, xattrOf } from "./xattr_table.ts";
+import { type XattrEntry, xattrOf } from "./xattr_table.ts";
 
 /** What user space sees of an index: names of other indexes stay hidden. */
 const PREFIXES: readonly { readonly index: number; readonly prefix: string }[] = [

@@ -5,6 +5,7 @@
 
 import type { Features } from "../../disk/features.ts";
 import { EXT4_XATTR_ROUND, Ext4XattrEntry as Entry } from "../../disk/xattr.ts";
+import { sameBytes } from "../../sys/bytes.ts";
 import { corrupt, type DiskPlace } from "../../sys/fs_error.ts";
 
 /** An entry of the inode's or the block's table, checked. */
@@ -143,13 +144,6 @@ export function xattrOf(
   name: Uint8Array,
 ): XattrEntry | undefined {
   return entries.find((entry) => entry.nameIndex === nameIndex && sameBytes(entry.name, name));
-}
-
-/** True for names of the same bytes. */
-export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.length !== b.length) return false;
-  for (let index = 0; index < a.length; index++) if (a[index] !== b[index]) return false;
-  return true;
 }
 
 export function roundUp(offset: number): number {

@@ -8,6 +8,7 @@
 
 import { EXT4_XATTR_ROUND } from "../../disk/xattr.ts";
 import type { Handle } from "../../jbd2/handle.ts";
+import { sameBytes } from "../../sys/bytes.ts";
 import { fail, FsError } from "../../sys/fs_error.ts";
 import { valueInode, XATTR_SIZE_MAX } from "./ea_inode.ts";
 import { addReference, dropReference, refundValue, storeValueInode } from "./ea_inode_write.ts";
@@ -26,7 +27,6 @@ import { entryHash } from "./xattr_hash.ts";
 import {
   findXattr,
   roundUp,
-  sameBytes,
   type XattrEntry,
   xattrEntrySize,
   xattrOf,
