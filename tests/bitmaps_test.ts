@@ -14,6 +14,7 @@ import {
   makeLayout,
   type Opened,
   openForWriting,
+  openLayout,
 } from "./support/allocation.ts";
 import { debugfs } from "./support/images.ts";
 import { requires } from "./support/requirements.ts";
@@ -195,10 +196,8 @@ Deno.test("MetadataZones.of refuses structures in each other's place, and out of
 Deno.test("MetadataZones.of knows what no file may have", async () => {
   if (!requires("e2fsprogs")) return;
   for (const layout of ["ext2-1k", "ext4-1k", "ext4-meta-bg", "ext4-bigalloc-1k", "ext4-4k"]) {
-    using folder = new TempDir();
-    const image = await makeLayout(layout, folder);
-    using opened = openForWriting(image);
-    const { fs } = opened;
+    using opened = await openLayout(layout);
+    const { fs, image } = opened;
     const { free, own } = await blocksByDumpe2fs(image);
     const zones = MetadataZones.of(fs);
     assert(own.size > 0);

@@ -14,12 +14,10 @@ import {
   fileNamed,
   freeByDumpe2fs,
   LAYOUTS,
-  makeLayout,
-  openForWriting,
+  openLayout,
 } from "./support/allocation.ts";
 import { Random } from "./support/random.ts";
 import { requires } from "./support/requirements.ts";
-import { TempDir } from "./support/run.ts";
 
 const STEPS = 1500;
 const ON_PURPOSE = "undone on purpose";
@@ -184,10 +182,8 @@ class Trial {
 for (const name of Object.keys(LAYOUTS)) {
   Deno.test(`BlockAllocator agrees with a model and e2fsck: ${name}`, async () => {
     if (!requires("e2fsprogs")) return;
-    using folder = new TempDir();
-    const image = await makeLayout(name, folder);
-    using opened = openForWriting(image);
-    const { fs } = opened;
+    using opened = await openLayout(name);
+    const { fs, image } = opened;
     const before = await freeByDumpe2fs(image, fs);
     const trial = new Trial(fs, before.clusters, new Random(name.length * 1000 + 7));
     for (let step = 0; step < STEPS; step++) trial.step();
@@ -221,8 +217,7 @@ function write(fs: FileSystem, inode: Inode, blocks: number, each: number): Bloc
 
 Deno.test("BlockAllocator.allocate puts a file that is written in order into one run a group", async () => {
   if (!requires("e2fsprogs")) return;
-  using folder = new TempDir();
-  using opened = openForWriting(await makeLayout("ext4-4k", folder));
+  using opened = await openLayout("ext4-4k");
   const { fs } = opened;
   const runs = write(fs, fileNamed(fs, "first"), 8000, 256);
   // Groups of 1024 blocks, some of which begin with a backup of the superblock.
@@ -231,8 +226,7 @@ Deno.test("BlockAllocator.allocate puts a file that is written in order into one
 
 Deno.test("BlockAllocator.allocate keeps files that grow at the same time apart", async () => {
   if (!requires("e2fsprogs")) return;
-  using folder = new TempDir();
-  using opened = openForWriting(await makeLayout("ext4-1k", folder));
+  using opened = await openLayout("ext4-1k");
   const { fs } = opened;
   const files = ["first", "second"].map((name) => fileNamed(fs, name));
   const ends = files.map((inode) => inodeGoal(fs, inode));
@@ -253,8 +247,7 @@ Deno.test("BlockAllocator.allocate keeps files that grow at the same time apart"
 
 Deno.test("BlockAllocator.allocate packs small files", async () => {
   if (!requires("e2fsprogs")) return;
-  using folder = new TempDir();
-  using opened = openForWriting(await makeLayout("ext4-1k", folder));
+  using opened = await openLayout("ext4-1k");
   const { fs } = opened;
   const first = write(fs, fileNamed(fs, "first"), 3, 3)[0];
   const second = write(fs, fileNamed(fs, "second"), 5, 5)[0];
@@ -263,8 +256,7 @@ Deno.test("BlockAllocator.allocate packs small files", async () => {
 
 Deno.test("BlockAllocator.allocate gives what is reserved for other files when nothing else is left", async () => {
   if (!requires("e2fsprogs")) return;
-  using folder = new TempDir();
-  using opened = openForWriting(await makeLayout("ext4-1k", folder));
+  using opened = await openLayout("ext4-1k");
   const { fs } = opened;
   write(fs, fileNamed(fs, "first"), 4096, 1024);
   const left = fs.writing.blocks.freeClusters - heldBackClusters(fs.superblock);
@@ -274,8 +266,7 @@ Deno.test("BlockAllocator.allocate gives what is reserved for other files when n
 
 Deno.test("BlockAllocator.allocate keeps the reserve for root, and some space for itself", async () => {
   if (!requires("e2fsprogs")) return;
-  using folder = new TempDir();
-  using opened = openForWriting(await makeLayout("ext4-1k", folder));
+  using opened = await openLayout("ext4-1k");
   const { fs } = opened;
   const { blocks } = fs.writing;
   const inode = fileNamed(fs, "first");
@@ -298,8 +289,7 @@ Deno.test("BlockAllocator.allocate keeps the reserve for root, and some space fo
 
 Deno.test("BlockAllocator.allocate uses freed blocks after a commit, which it makes when it must", async () => {
   if (!requires("e2fsprogs")) return;
-  using folder = new TempDir();
-  using opened = openForWriting(await makeLayout("ext4-1k", folder));
+  using opened = await openLayout("ext4-1k");
   const { fs } = opened;
   const { blocks } = fs.writing;
   const inode = fileNamed(fs, "first");
@@ -321,10 +311,8 @@ Deno.test("BlockAllocator.allocate uses freed blocks after a commit, which it ma
 
 Deno.test("BlockAllocator.free refuses blocks that are free, or the file system's own", async () => {
   if (!requires("e2fsprogs")) return;
-  using folder = new TempDir();
-  const image = await makeLayout("ext4-1k", folder);
-  using opened = openForWriting(image);
-  const { fs } = opened;
+  using opened = await openLayout("ext4-1k");
+  const { fs, image } = opened;
   const { blocks } = fs.writing;
   const inode = fileNamed(fs, "first");
   const [run] = write(fs, inode, 10, 10);
@@ -361,8 +349,7 @@ Deno.test("BlockAllocator.free refuses blocks that are free, or the file system'
 
 Deno.test("BlockAllocator.allocate makes the cache forget metadata where data are written", async () => {
   if (!requires("e2fsprogs")) return;
-  using folder = new TempDir();
-  using opened = openForWriting(await makeLayout("ext4-1k", folder));
+  using opened = await openLayout("ext4-1k");
   const { fs } = opened;
   const inode = fileNamed(fs, "first");
   const [{ block }] = write(fs, inode, 1, 1);
@@ -373,8 +360,7 @@ Deno.test("BlockAllocator.allocate makes the cache forget metadata where data ar
 
 Deno.test("BlockAllocator: an operation that is undone leaves reservations as they were", async () => {
   if (!requires("e2fsprogs")) return;
-  using folder = new TempDir();
-  using opened = openForWriting(await makeLayout("ext4-1k", folder));
+  using opened = await openLayout("ext4-1k");
   const { fs } = opened;
   const { blocks } = fs.writing;
   const [first, second] = ["first", "second"].map((name) => fileNamed(fs, name));
@@ -396,8 +382,7 @@ Deno.test("BlockAllocator: an operation that is undone leaves reservations as th
 
 Deno.test("usage tells of blocks that are allocated and freed at once", async () => {
   if (!requires("e2fsprogs")) return;
-  using folder = new TempDir();
-  using opened = openForWriting(await makeLayout("ext4-bigalloc-1k", folder));
+  using opened = await openLayout("ext4-bigalloc-1k");
   const { fs } = opened;
   const before = usage(fs, false);
   const inode = fileNamed(fs, "first");

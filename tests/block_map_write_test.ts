@@ -6,10 +6,9 @@ import type { FileSystem } from "../src/ext4/filesystem.ts";
 import type { Inode } from "../src/ext4/inode/inode.ts";
 import { mapBlocks } from "../src/ext4/map/map.ts";
 import type { Handle } from "../src/jbd2/handle.ts";
-import { complaintsAfter, fileNamed, makeLayout, openForWriting } from "./support/allocation.ts";
+import { complaintsAfter, fileNamed, openLayout } from "./support/allocation.ts";
 import { Random } from "./support/random.ts";
 import { requires } from "./support/requirements.ts";
-import { TempDir } from "./support/run.ts";
 
 const STEPS = 400;
 const ON_PURPOSE = "undone on purpose";
@@ -129,10 +128,8 @@ for (const name of NAMES) {
   for (const seed of [1, 2]) {
     Deno.test(`mapNewBlocks and unmapBlocks keep maps in order: ${name}, seed ${seed}`, async () => {
       if (!requires("e2fsprogs")) return;
-      using folder = new TempDir();
-      const image = await makeLayout(name, folder);
-      using opened = openForWriting(image);
-      const { fs } = opened;
+      using opened = await openLayout(name);
+      const { fs, image } = opened;
       const blocks = Math.min(70_000, fs.superblock.blocksCount);
       const inode = fileNamed(fs, "first");
       fs.change((handle) => {

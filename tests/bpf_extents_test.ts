@@ -25,12 +25,11 @@ import { ExtentPublisher } from "../src/mount/extent_publisher.ts";
 import { Nodes } from "../src/mount/nodes.ts";
 import { FsError } from "../src/sys/fs_error.ts";
 import { S_IFREG } from "../src/sys/stat.ts";
-import { complaintsAfter, fileNamed, makeLayout, openForWriting } from "./support/allocation.ts";
+import { complaintsAfter, fileNamed, openLayout } from "./support/allocation.ts";
 import { ExtentsProgram } from "./support/extents_program.ts";
 import { addressOf } from "./support/extents_reader.ts";
 import { Random } from "./support/random.ts";
 import { requires } from "./support/requirements.ts";
-import { TempDir } from "./support/run.ts";
 
 const DEVICE = 3;
 
@@ -218,10 +217,8 @@ function checkAnswers(fs: FileSystem, program: ExtentsProgram, when: string): nu
 for (const layout of ["ext4-4k", "ext4-1k", "ext4-no-extent", "ext4-inline", "ext4-bigalloc-4k"]) {
   Deno.test(`ExtentPublisher: what is answered is true at any moment (${layout})`, async () => {
     if (!requires("e2fsprogs")) return;
-    using folder = new TempDir();
-    const image = await makeLayout(layout, folder);
-    using opened = openForWriting(image);
-    const { fs } = opened;
+    using opened = await openLayout(layout);
+    const { fs, image } = opened;
     const { program, table } = makeTable(600, { files: 6 });
     let time = 0;
     const publisher = new ExtentPublisher(fs, new Nodes(fs), table, () => time);
@@ -311,9 +308,7 @@ function fileExists(fs: FileSystem, name: string): boolean {
 
 Deno.test("ExtentPublisher: an operation that fails leaves nothing wrong behind", async () => {
   if (!requires("e2fsprogs")) return;
-  using folder = new TempDir();
-  const image = await makeLayout("ext4-4k", folder);
-  using opened = openForWriting(image);
+  using opened = await openLayout("ext4-4k");
   const { fs } = opened;
   const { program, table } = makeTable(100);
   let time = 0;

@@ -18,6 +18,7 @@ import {
   LAYOUTS,
   makeLayout,
   openForWriting,
+  openLayout,
 } from "./support/allocation.ts";
 import { debugfs } from "./support/images.ts";
 import { mountKernel } from "./support/mount.ts";
@@ -42,10 +43,8 @@ const SPECIAL: Readonly<Record<string, Partial<NewInode>>> = {
 for (const name of Object.keys(LAYOUTS).filter((name) => !name.includes("mmp"))) {
   Deno.test(`createInode makes inodes that e2fsck finds in order: ${name}`, async () => {
     if (!requires("e2fsprogs")) return;
-    using folder = new TempDir();
-    const image = await makeLayout(name, folder);
-    using opened = openForWriting(image);
-    const { fs } = opened;
+    using opened = await openLayout(name);
+    const { fs, image } = opened;
     const made = new Map(
       Object.entries(SPECIAL).map(([file, what]) => [file, create(fs, fs.root, what)]),
     );
@@ -61,8 +60,7 @@ for (const name of Object.keys(LAYOUTS).filter((name) => !name.includes("mmp")))
 
 Deno.test("createInode fills in times, generation, version, owner and one link", async () => {
   if (!requires("e2fsprogs")) return;
-  using folder = new TempDir();
-  using opened = openForWriting(await makeLayout("ext4-1k", folder));
+  using opened = await openLayout("ext4-1k");
   const { fs } = opened;
   const inode = create(fs, fs.root, { mode: S_IFREG | 0o640 });
   const other = create(fs, fs.root, { mode: S_IFREG | 0o640 });

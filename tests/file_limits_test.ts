@@ -26,7 +26,7 @@ import {
   fileNamed,
   makeLayout,
   openDeviceForWriting,
-  openForWriting,
+  openLayout,
   setFlag,
 } from "./support/allocation.ts";
 import { throwsFsError } from "./support/errors.ts";
@@ -46,10 +46,8 @@ function withLayout(
 ): () => Promise<void> {
   return async () => {
     if (!requires("e2fsprogs")) return;
-    using folder = new TempDir();
-    const image = await makeLayout(name, folder);
-    using opened = openForWriting(image);
-    const { fs } = opened;
+    using opened = await openLayout(name);
+    const { fs, image } = opened;
     await check(fs, fileNamed(fs, "first"));
     assert.equal(await complaintsAfter(fs, image), "");
     assert.deepEqual(opened.complaints, []);
@@ -206,10 +204,8 @@ for (const name of ["ext2-1k", "ext4-4k", "ext4-bigalloc-1k", "ext4-inline"]) {
 for (const name of ["ext3-2k", "ext4-1k", "ext4-bigalloc-1k", "ext4-inline"]) {
   Deno.test(`content of files, on a full file system: ${name}`, async () => {
     if (!requires("e2fsprogs")) return;
-    using folder = new TempDir();
-    const image = await makeLayout(name, folder);
-    using opened = openForWriting(image);
-    const { fs } = opened;
+    using opened = await openLayout(name);
+    const { fs, image } = opened;
     // All but 120 blocks are taken.
     const filler = fileNamed(fs, "second");
     const free = fs.groups.totals.all.freeClusters - heldBackClusters(fs.superblock);

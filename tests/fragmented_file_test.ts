@@ -24,7 +24,7 @@ import {
   fileNamed,
   makeLayout,
   openDeviceForWriting,
-  openForWriting,
+  openLayout,
 } from "./support/allocation.ts";
 import { Random } from "./support/random.ts";
 import { RecordingDevice } from "./support/recording_device.ts";
@@ -109,10 +109,8 @@ function scatter(units: Units, random: Random, count: number): void {
 for (const name of ["ext4-1k", "ext4-bigalloc-1k", "ext3-2k"]) {
   Deno.test(`a file in thousands of pieces grows, changes and shrinks: ${name}`, async () => {
     if (!requires("e2fsprogs")) return;
-    using folder = new TempDir();
-    const image = await makeLayout(name, folder);
-    using opened = openForWriting(image);
-    const { fs, complaints } = opened;
+    using opened = await openLayout(name);
+    const { fs, complaints, image } = opened;
     const file = fileNamed(fs, "first");
     const usesExtents = file.hasFlag(EXT4_EXTENTS_FL);
     const random = new Random(3);
@@ -152,10 +150,8 @@ for (const name of ["ext4-1k", "ext4-bigalloc-1k", "ext3-2k"]) {
 
 Deno.test("extents that are written in random order join", async () => {
   if (!requires("e2fsprogs")) return;
-  using folder = new TempDir();
-  const image = await makeLayout("ext4-1k", folder);
-  using opened = openForWriting(image);
-  const { fs } = opened;
+  using opened = await openLayout("ext4-1k");
+  const { fs, image } = opened;
   const file = fileNamed(fs, "first");
   const units = new Units(fs, file);
   units.write(0);

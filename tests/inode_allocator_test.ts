@@ -15,6 +15,7 @@ import {
   LAYOUTS,
   makeLayout,
   openForWriting,
+  openLayout,
 } from "./support/allocation.ts";
 import { Random } from "./support/random.ts";
 import { requires } from "./support/requirements.ts";
@@ -88,10 +89,8 @@ class Trial {
 for (const name of Object.keys(LAYOUTS)) {
   Deno.test(`InodeAllocator agrees with a model and e2fsck: ${name}`, async () => {
     if (!requires("e2fsprogs")) return;
-    using folder = new TempDir();
-    const image = await makeLayout(name, folder);
-    using opened = openForWriting(image);
-    const { fs } = opened;
+    using opened = await openLayout(name);
+    const { fs, image } = opened;
     const before = await freeByDumpe2fs(image, fs);
     const trial = new Trial(fs, before.inodes, new Random(name.length));
     for (let step = 0; step < STEPS; step++) trial.step();
@@ -121,10 +120,8 @@ function takeAll(fs: FileSystem, parent: Inode): number[] {
 for (const name of ["ext2-1k", "ext4-1k", "ext4-no-flex", "ext4-bigalloc-1k"]) {
   Deno.test(`InodeAllocator.allocate gives every inode once, and no reserved one: ${name}`, async () => {
     if (!requires("e2fsprogs")) return;
-    using folder = new TempDir();
-    const image = await makeLayout(name, folder);
-    using opened = openForWriting(image);
-    const { fs } = opened;
+    using opened = await openLayout(name);
+    const { fs, image } = opened;
     const { inodes: free } = await freeByDumpe2fs(image, fs);
     const inos = takeAll(fs, fs.root);
     assert.equal(inos.length, free.size);
@@ -153,8 +150,7 @@ Deno.test("InodeAllocator.allocate gives the inodes freed last after all others"
 
 Deno.test("InodeAllocator.allocate passes over a number that is still in use without links", async () => {
   if (!requires("e2fsprogs")) return;
-  using folder = new TempDir();
-  using opened = openForWriting(await makeLayout("ext4-1k", folder));
+  using opened = await openLayout("ext4-1k");
   const { fs } = opened;
   const take = () => fs.change((handle) => fs.writing.inodes.allocate(handle, fs.root, S_IFREG));
   const ino = take();
@@ -164,8 +160,7 @@ Deno.test("InodeAllocator.allocate passes over a number that is still in use wit
 
 Deno.test("InodeAllocator.free refuses inodes that are free, reserved or none at all", async () => {
   if (!requires("e2fsprogs")) return;
-  using folder = new TempDir();
-  using opened = openForWriting(await makeLayout("ext4-1k", folder));
+  using opened = await openLayout("ext4-1k");
   const { fs } = opened;
   const { inodesCount } = fs.superblock;
   for (const ino of [0, 1, 2, 8, 10, inodesCount, inodesCount + 1, -1]) {
@@ -201,8 +196,7 @@ Deno.test("InodeAllocator.allocate spreads directories of the root, and keeps fi
 
 Deno.test("InodeAllocator.allocate packs a flexible group's inodes at its start", async () => {
   if (!requires("e2fsprogs")) return;
-  using folder = new TempDir();
-  using opened = openForWriting(await makeLayout("ext4-flex2", folder));
+  using opened = await openLayout("ext4-flex2");
   const { fs } = opened;
   for (const group of groupsOf(fs, fs.root, S_IFDIR, 40)) {
     assert.equal(group % 2, 0);
@@ -235,9 +229,7 @@ Deno.test("InodeAllocator.allocate leaves no garbage in a table that was never z
 
 Deno.test("InodeAllocator.allocate zeroes records that are passed over in a block in use", async () => {
   if (!requires("e2fsprogs")) return;
-  using folder = new TempDir();
-  const image = await makeLayout("ext4-4k", folder);
-  using opened = openForWriting(image);
+  using opened = await openLayout("ext4-4k");
   const { fs } = opened;
   const { inodesPerGroup, inodeSize } = fs.superblock;
   const { unusedInodes, inodeTable } = fs.groups.get(0);

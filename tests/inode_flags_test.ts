@@ -24,6 +24,7 @@ import {
   LAYOUTS,
   makeLayout,
   openForWriting,
+  openLayout,
 } from "./support/allocation.ts";
 import { throwsFsError } from "./support/errors.ts";
 import { debugfs } from "./support/images.ts";
@@ -109,10 +110,8 @@ for (const layout of ["ext4-1k", "ext4-no-extent", "ext4-inline", "ext4-inode128
 
 Deno.test("changeFileAttributes refuses what would need blocks moved or data journaled", async () => {
   if (!requires("e2fsprogs")) return;
-  using folder = new TempDir();
-  const image = await makeLayout("ext4-1k", folder);
-  using opened = openForWriting(image);
-  const { fs } = opened;
+  using opened = await openLayout("ext4-1k");
+  const { fs, image } = opened;
   const file = fileNamed(fs, "first");
   const flags = visible(file);
   throwsFsError(
@@ -129,8 +128,7 @@ Deno.test("changeFileAttributes refuses what would need blocks moved or data jou
 
 Deno.test("changeFileAttributes: nothing of an immutable file changes but that it is", async () => {
   if (!requires("e2fsprogs")) return;
-  using folder = new TempDir();
-  using opened = openForWriting(await makeLayout("ext4-project", folder));
+  using opened = await openLayout("ext4-project");
   const { fs } = opened;
   const file = fileNamed(fs, "first");
   const flags = visible(file);
@@ -178,8 +176,7 @@ Deno.test("changeFileAttributes: only empty folders begin to fold the case of na
 Deno.test("changeFileAttributes: a project needs its feature, and room in the inode", async () => {
   if (!requires("e2fsprogs")) return;
   for (const layout of ["ext4-1k", "ext4-inode128"]) {
-    using folder = new TempDir();
-    using opened = openForWriting(await makeLayout(layout, folder));
+    using opened = await openLayout(layout);
     const { fs } = opened;
     const file = fileNamed(fs, "first");
     changeFileAttributes(fs, file, { projectId: 0 });
@@ -219,10 +216,8 @@ Deno.test("changeFileAttributes makes room for the project of an older inode, be
 Deno.test("setVersion changes the generation, but not where checksums depend on it", async () => {
   if (!requires("e2fsprogs")) return;
   for (const [layout, works] of [["ext4-no-checksums", true], ["ext4-1k", false]] as const) {
-    using folder = new TempDir();
-    const image = await makeLayout(layout, folder);
-    using opened = openForWriting(image);
-    const { fs } = opened;
+    using opened = await openLayout(layout);
+    const { fs, image } = opened;
     const file = fileNamed(fs, "first");
     const { generation } = file;
     if (works) setVersion(fs, file, 4711);
@@ -235,10 +230,8 @@ Deno.test("setVersion changes the generation, but not where checksums depend on 
 for (const layout of Object.keys(LAYOUTS).filter((name) => !name.includes("mmp"))) {
   Deno.test(`setLabel reaches the superblock and all its backups: ${layout}`, async () => {
     if (!requires("e2fsprogs")) return;
-    using folder = new TempDir();
-    const image = await makeLayout(layout, folder);
-    using opened = openForWriting(image);
-    const { fs } = opened;
+    using opened = await openLayout(layout);
+    const { fs, image } = opened;
     setLabel(fs, new TextEncoder().encode("sixteen bytes ok"));
     setLabel(fs, new TextEncoder().encode("label"));
     assert.equal(await complaintsAfter(fs, image), "");

@@ -17,7 +17,7 @@ import {
 import { setSize } from "../src/ext4/content/truncate.ts";
 import type { Handle } from "../src/jbd2/handle.ts";
 import { S_IFREG } from "../src/sys/stat.ts";
-import { complaintsAfter, makeLayout, openForWriting } from "./support/allocation.ts";
+import { complaintsAfter, makeLayout, openForWriting, openLayout } from "./support/allocation.ts";
 import { mountKernel } from "./support/mount.ts";
 import { Random } from "./support/random.ts";
 import { requires } from "./support/requirements.ts";
@@ -42,10 +42,8 @@ function committedOrphans(fs: FileSystem): number[] {
 for (const layout of LAYOUTS_WITH_ORPHANS) {
   Deno.test(`Orphans: random ones come and go, and failed operations leave no trace: ${layout}`, async () => {
     if (!requires("e2fsprogs")) return;
-    using folder = new TempDir();
-    const image = await makeLayout(layout, folder);
-    using opened = openForWriting(image);
-    const { fs } = opened;
+    using opened = await openLayout(layout);
+    const { fs, image } = opened;
     const random = new Random(7);
     const model = new Map<number, Inode>();
     const pick = () => random.pick([...model.values()]);

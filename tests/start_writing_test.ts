@@ -188,15 +188,20 @@ async function rootTime(folder: TempDir, image: Uint8Array): Promise<number> {
   return parseInt(/mtime: 0x([0-9a-f]+)/.exec(stdout)![1], 16);
 }
 
-Deno.test("FileSystem.open for writing: replays the kernel's log onto the device", async () => {
-  if (!requires("root", "loop", "e2fsprogs")) return;
-  using folder = new TempDir();
+/** An image whose log the kernel left behind. */
+async function makeDirtyImage(folder: TempDir): Promise<string> {
   const config = {
     name: "dirty",
     mke2fs: ["-t", "ext4", "-b", "1024", "-O", "64bit,metadata_csum", "-J", "size=1"],
     options: "data=ordered",
   };
-  const path = (await makeDirtyImages(config, folder)).at(-1)!;
+  return (await makeDirtyImages(config, folder)).at(-1)!;
+}
+
+Deno.test("FileSystem.open for writing: replays the kernel's log onto the device", async () => {
+  if (!requires("root", "loop", "e2fsprogs")) return;
+  using folder = new TempDir();
+  const path = await makeDirtyImage(folder);
   const device = new MemoryDevice(Deno.readFileSync(path));
   const fs = openForWriting(device);
   const superblock = await journalBlock(path, 0);
@@ -220,12 +225,7 @@ Deno.test("FileSystem.open for writing: replays the kernel's log onto the device
 Deno.test("FileSystem.open for writing: a damaged log is refused, and nothing is written", async () => {
   if (!requires("root", "loop", "e2fsprogs")) return;
   using folder = new TempDir();
-  const config = {
-    name: "dirty",
-    mke2fs: ["-t", "ext4", "-b", "1024", "-O", "64bit,metadata_csum", "-J", "size=1"],
-    options: "data=ordered",
-  };
-  const path = (await makeDirtyImages(config, folder)).at(-1)!;
+  const path = await makeDirtyImage(folder);
   const journal = openJournal(memoryBlocks(await dumpJournal(path), 1024));
   const logged = [...scanLog(journal).blocks.values()].at(-1)!.logBlock;
   const image = Deno.readFileSync(path);

@@ -16,7 +16,7 @@ import { xattrBlockOf } from "../src/ext4/xattr/xattr_block.ts";
 import { storeXattr } from "../src/ext4/xattr/xattr_write.ts";
 import { fail, FsError } from "../src/sys/fs_error.ts";
 import { S_IFREG } from "../src/sys/stat.ts";
-import { complaintsAfter, fileNamed, makeLayout, openForWriting } from "./support/allocation.ts";
+import { complaintsAfter, fileNamed, openForWriting, openLayout } from "./support/allocation.ts";
 import { bytes } from "./support/bytes.ts";
 import * as libc from "./support/libc.ts";
 import { mountKernel } from "./support/mount.ts";
@@ -174,10 +174,8 @@ Deno.test("storeXattr parts blocks with large values that the kernel shared", as
 
 Deno.test("storeXattr marks a file system of the first revision, which has no features", async () => {
   if (!requires("e2fsprogs")) return;
-  using folder = new TempDir();
-  const image = await makeLayout("ext2-revision0", folder);
-  using opened = openForWriting(image);
-  const { fs } = opened;
+  using opened = await openLayout("ext2-revision0");
+  const { fs, image } = opened;
   set(fs, fileNamed(fs, "first"), "user.name", "value");
   assert.equal(await complaintsAfter(fs, image), "");
   const { stdout } = await run("dumpe2fs", ["-h", image]);

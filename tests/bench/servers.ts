@@ -23,6 +23,10 @@ export interface Server {
   readonly command: (target: Target, options: string) => readonly string[];
 }
 
+/** Servers of the image, and those of them that are a process. */
+export const FILE_SYSTEMS: readonly ServerName[] = ["kernel", "fuse2fs", "fuse4fs"];
+export const PROCESSES: readonly ServerName[] = ["fuse2fs", "fuse4fs"];
+
 /** What to mount, and where. Both paths are absolute. */
 export interface Target {
   readonly image: string;

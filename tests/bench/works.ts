@@ -4,15 +4,18 @@
  */
 
 import { run } from "../support/run.ts";
+import { fio } from "./fio.ts";
 import type { ImageSize } from "./image.ts";
 import { IOMAP_WORKS } from "./iomap_works.ts";
 import { timed, warmUp } from "./measure.ts";
 import { memory, processorSeconds } from "./processes.ts";
 import {
+  FILE_SYSTEMS,
   type Mounted,
   type MountStyle,
   ON_ONE_PROCESSOR,
   pidOf,
+  PROCESSES,
   type ServerName,
 } from "./servers.ts";
 import { WRITING_WORKS } from "./writing_works.ts";
@@ -68,15 +71,10 @@ export interface Work {
   readonly goal?: Goal;
 }
 
-const FILE_SYSTEMS = ["kernel", "fuse2fs", "fuse4fs"] as const;
-const PROCESSES = ["fuse2fs", "fuse4fs"] as const;
 const REQUESTS = ["fuse2fs", "fuse4fs", "empty"] as const;
 
 /** Every stat(2) comes to the server; the empty server is always so. */
 const NO_CACHING = "ro,attr_timeout=0,entry_timeout=0";
-
-/** The same random numbers in every run, so that all servers are asked for the same blocks. */
-const RANDOM_SEED = 4711;
 
 export const WORKS: readonly Work[] = [
   {
@@ -196,23 +194,9 @@ function walkTree({ mount }: Stage): Promise<number> {
   return timed(["find", `${mount.dir}/tree`, "-printf", "%s\\n"]);
 }
 
-async function readAtRandom({ mount, amounts }: Stage): Promise<number> {
-  const { stdout } = await run("fio", [
-    "--name=random",
-    `--filename=${mount.dir}/big`,
-    "--readonly",
-    "--rw=randread",
-    "--bs=4k",
-    "--ioengine=psync",
-    `--size=${amounts.bigMiB}m`,
-    `--io_size=${amounts.randomReads * 4}k`,
-    `--randseed=${RANDOM_SEED}`,
-    "--thread",
-    "--output-format=json",
-  ]);
-  const { read } = JSON.parse(stdout).jobs[0];
-  if (read.total_ios !== amounts.randomReads) throw new Error(`fio read ${read.total_ios} times`);
-  return read.lat_ns.mean / 1000;
+async function readAtRandom(stage: Stage): Promise<number> {
+  const { lat_ns } = await fio(stage, "read", stage.amounts.randomReads, "--readonly");
+  return lat_ns.mean / 1000;
 }
 
 /** Microseconds for one stat(2) of one file. */

@@ -5,17 +5,12 @@
  */
 
 import { fuse4fsJson } from "../support/command_line.ts";
-import { run } from "../support/run.ts";
+import { fio } from "./fio.ts";
 import { dropCaches, timed, warmUp } from "./measure.ts";
 import { memory, processorSeconds } from "./processes.ts";
-import { pidOf, type ServerName } from "./servers.ts";
+import { FILE_SYSTEMS, pidOf, PROCESSES } from "./servers.ts";
 import type { Stage, Work } from "./works.ts";
 
-const FILE_SYSTEMS: readonly ServerName[] = ["kernel", "fuse2fs", "fuse4fs"];
-const PROCESSES: readonly ServerName[] = ["fuse2fs", "fuse4fs"];
-
-/** The same random numbers in every run, so that all servers overwrite the same blocks. */
-const RANDOM_SEED = 4711;
 const SYNC_EVERY = 64;
 
 export const WRITING_WORKS: readonly Work[] = [
@@ -132,26 +127,10 @@ function durably({ mount }: Stage, line: string, ...args: readonly string[]): Pr
   return timed(["sh", "-c", `${line} && sync -f "$1" && sync "$1"`, "sh", mount.dir, ...args]);
 }
 
-async function overwrite({ mount, amounts }: Stage): Promise<number> {
-  const { stdout } = await run("fio", [
-    "--name=overwrite",
-    `--filename=${mount.dir}/big`,
-    "--rw=randwrite",
-    "--overwrite=1",
-    "--bs=4k",
-    "--ioengine=psync",
-    `--size=${amounts.bigMiB}m`,
-    `--io_size=${amounts.randomWrites * 4}k`,
-    `--fsync=${SYNC_EVERY}`,
-    `--randseed=${RANDOM_SEED}`,
-    "--thread",
-    "--output-format=json",
-  ]);
-  const { write } = JSON.parse(stdout).jobs[0];
-  if (write.total_ios !== amounts.randomWrites) {
-    throw new Error(`fio wrote ${write.total_ios} times`);
-  }
-  return write.runtime / 1000;
+async function overwrite(stage: Stage): Promise<number> {
+  const args = ["--overwrite=1", `--fsync=${SYNC_EVERY}`];
+  const { runtime } = await fio(stage, "write", stage.amounts.randomWrites, ...args);
+  return runtime / 1000;
 }
 
 async function countExtents(image: string): Promise<number> {

@@ -6,7 +6,7 @@ import { FileSystem, type OpenOptions } from "../../src/ext4/filesystem.ts";
 import type { Inode } from "../../src/ext4/inode/inode.ts";
 import { lookup } from "../../src/ext4/directory/lookup.ts";
 import type { WriteOptions } from "../../src/ext4/writing.ts";
-import { run, type TempDir } from "./run.ts";
+import { run, TempDir } from "./run.ts";
 
 /** Arguments of mke2fs, and the size. Each has files `first` and `second`, and a folder `folder`. */
 export const LAYOUTS: Readonly<Record<string, { mke2fs: string; megabytes: number }>> = {
@@ -117,6 +117,25 @@ export function openDeviceForWriting(
     },
   });
   return { fs, complaints, messages, [Symbol.dispose]: () => fs.close() };
+}
+
+/** A new image of a layout, open for writing, in a folder that goes with it. */
+export async function openLayout(
+  name: string,
+  more: Partial<WriteOptions> = {},
+  options: Partial<OpenOptions> = {},
+): Promise<Opened & { readonly image: string }> {
+  const folder = new TempDir();
+  const image = await makeLayout(name, folder);
+  const opened = openForWriting(image, more, options);
+  return {
+    ...opened,
+    image,
+    [Symbol.dispose]: () => {
+      opened[Symbol.dispose]();
+      folder[Symbol.dispose]();
+    },
+  };
 }
 
 /** Ends writing, and gives what `e2fsck -fn` complains of: nothing when it finds all clean. */

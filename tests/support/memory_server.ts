@@ -18,12 +18,10 @@ import type {
   Handlers,
   NewNode,
 } from "../../src/fuse/handlers.ts";
-import { openLibfuse } from "../../src/fuse/library.ts";
-import { Session } from "../../src/fuse/session.ts";
-import { handshake, serve } from "../../src/mount/loop.ts";
 import { fail } from "../../src/sys/fs_error.ts";
 import { S_IFDIR, S_IFLNK, S_IFMT } from "../../src/sys/stat.ts";
 import { latin1 } from "./toy_content.ts";
+import { serveHandlers } from "./serve_handlers.ts";
 
 const ROOT = 1;
 const SIZE_OF_ALL = 64 << 20;
@@ -279,14 +277,9 @@ const handlers: Handlers = {
 };
 
 addNode(S_IFDIR | 0o755, { uid: 0, gid: 0 }, "root");
-const log = { debug() {}, info() {}, warn: console.error, error: console.error };
-{
-  const mountOptions = ["fsname=memory", "default_permissions", "suid", ...moreOptions].join(",");
-  const options = { mountOptions, debug: false, posixAcl: true };
-  using session = new Session(openLibfuse(), handlers, options, log);
-  session.mount(mountpoint);
-  handshake(session);
-  console.log("ready");
-  serve(session);
-}
-console.log("ended");
+serveHandlers(handlers, mountpoint, [
+  "fsname=memory",
+  "default_permissions",
+  "suid",
+  ...moreOptions,
+], true);

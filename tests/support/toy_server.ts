@@ -14,13 +14,11 @@
 
 import type { DataSource } from "../../src/block/device.ts";
 import type { Attributes, DirectoryRow, Entry, Handlers } from "../../src/fuse/handlers.ts";
-import { openLibfuse } from "../../src/fuse/library.ts";
-import { Session } from "../../src/fuse/session.ts";
-import { handshake, serve } from "../../src/mount/loop.ts";
 import { corrupt, fail } from "../../src/sys/fs_error.ts";
 import { memoryFile, umount } from "../../src/sys/libc.ts";
 import { makeDevice, S_IFCHR, S_IFDIR, S_IFMT, S_IFREG } from "../../src/sys/stat.ts";
 import { FIRST_OF_MANY, latin1, MANY, MIXED_SIZE, mixedByte, oddName } from "./toy_content.ts";
+import { serveHandlers } from "./serve_handlers.ts";
 
 /** umount2(2): cut the connection, whoever uses the mount. */
 const MNT_FORCE = 1;
@@ -175,14 +173,4 @@ const mixedBytes = Uint8Array.from({ length: MIXED_SIZE }, (_, at) => mixedByte(
 const mixed = memoryFile("mixed", mixedBytes);
 const [mountpoint, ...moreOptions] = Deno.args;
 
-const log = { debug() {}, info() {}, warn: console.error, error: console.error };
-{
-  const mountOptions = ["fsname=toy", "ro", ...moreOptions].join(",");
-  const options = { mountOptions, debug: false, posixAcl: false };
-  using session = new Session(openLibfuse(), handlers, options, log);
-  session.mount(mountpoint);
-  handshake(session);
-  console.log("ready");
-  serve(session);
-}
-console.log("ended");
+serveHandlers(handlers, mountpoint, ["fsname=toy", "ro", ...moreOptions], false);

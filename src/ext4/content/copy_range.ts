@@ -35,16 +35,7 @@ export function copyRange(
   let done = 0;
   try {
     while (done < end) {
-      const hole = commonHole(fs, from, fromPosition + done, to, toPosition + done, end - done);
-      if (hole > 0) {
-        // Only the size tells of a hole at the end.
-        if (toPosition + done + hole > to.size) setSize(fs, to, toPosition + done + hole);
-        done += hole;
-        continue;
-      }
-      const piece = Math.min(PIECE, end - done);
-      const bytes = readBytes(fs, from, fromPosition + done, piece);
-      done += writeFile(fs, to, toPosition + done, bytes);
+      done += copySome(fs, from, fromPosition + done, to, toPosition + done, end - done);
     }
   } catch (error) {
     if (done === 0 || !(error instanceof FsError)) throw error;
@@ -52,8 +43,8 @@ export function copyRange(
   return Math.max(0, done);
 }
 
-/** How many bytes from two positions on lie in a hole of either file. */
-function commonHole(
+/** Copies what is a hole of both files, or else a piece. Returns how many bytes that were. */
+function copySome(
   fs: FileSystem,
   from: Inode,
   fromPosition: number,
@@ -62,8 +53,15 @@ function commonHole(
   length: number,
 ): number {
   const source = holeAt(fs, from, fromPosition, length);
-  if (source === 0) return 0;
-  return toPosition >= to.size ? source : Math.min(source, holeAt(fs, to, toPosition, source));
+  const isFree = source === 0 || toPosition >= to.size;
+  const hole = isFree ? source : Math.min(source, holeAt(fs, to, toPosition, source));
+  if (hole === 0) {
+    const bytes = readBytes(fs, from, fromPosition, Math.min(PIECE, length));
+    return writeFile(fs, to, toPosition, bytes);
+  }
+  // Only the size tells of a hole at the end.
+  if (toPosition + hole > to.size) setSize(fs, to, toPosition + hole);
+  return hole;
 }
 
 /** How many bytes from a position on lie in a hole, or in blocks that are not written. */
