@@ -6,7 +6,7 @@ import { Ext4SuperBlock, SUPERBLOCK_OFFSET } from "../src/disk/superblock.ts";
 import { FileSystem } from "../src/ext4/filesystem.ts";
 import { resolvePath } from "../src/ext4/directory/path.ts";
 import { readDirectory } from "../src/ext4/directory/directory.ts";
-import { readBytes } from "../src/ext4/content/file.ts";
+import { readBytes } from "../src/ext4/content/read.ts";
 import { readSymlink } from "../src/ext4/content/symlink.ts";
 import { getXattr, listXattrNames } from "../src/ext4/xattr/xattr.ts";
 import { FsError } from "../src/sys/fs_error.ts";

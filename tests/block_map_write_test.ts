@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { mapNewBlocks, unmapBlocks } from "../src/ext4/map/block_map_write.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
 import type { Inode } from "../src/ext4/inode/inode.ts";
-import { mapBlocks } from "../src/ext4/map/map.ts";
+import { mapBlocks } from "../src/ext4/map/block_map.ts";
 import type { Handle } from "../src/jbd2/handle.ts";
 import { complaintsAfter, fileNamed, openLayout } from "./support/allocation.ts";
 import { Random } from "./support/random.ts";

@@ -17,7 +17,7 @@ import {
   fallocate,
 } from "../src/ext4/content/fallocate.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
-import { mapBlocks, MAX_FILE_BLOCKS } from "../src/ext4/map/map.ts";
+import { mapBlocks, MAX_FILE_BLOCKS } from "../src/ext4/map/block_map.ts";
 import { makeNode, unlink } from "../src/ext4/directory/namespace.ts";
 import { setSize } from "../src/ext4/content/truncate.ts";
 import { writeFile } from "../src/ext4/content/write.ts";

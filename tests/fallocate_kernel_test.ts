@@ -9,10 +9,10 @@ import {
   FALLOC_FL_ZERO_RANGE as ZERO,
   fallocate,
 } from "../src/ext4/content/fallocate.ts";
-import { readBytes } from "../src/ext4/content/file.ts";
+import { readBytes } from "../src/ext4/content/read.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
 import type { Inode } from "../src/ext4/inode/inode.ts";
-import { mapBlocks } from "../src/ext4/map/map.ts";
+import { mapBlocks } from "../src/ext4/map/block_map.ts";
 import { setSize } from "../src/ext4/content/truncate.ts";
 import { writeFile } from "../src/ext4/content/write.ts";
 import { Errno } from "../src/sys/errno.ts";

@@ -14,7 +14,7 @@ import { OverlayDevice } from "../src/block/overlay_device.ts";
 import { readDirectory } from "../src/ext4/directory/directory.ts";
 import { isDotName } from "../src/ext4/directory/directory_block.ts";
 import { replayFastCommits } from "../src/ext4/recovery/fast_commit_replay.ts";
-import { readBytes } from "../src/ext4/content/file.ts";
+import { readBytes } from "../src/ext4/content/read.ts";
 import { FileSystem } from "../src/ext4/filesystem.ts";
 import { Inode } from "../src/ext4/inode/inode.ts";
 import { namedInode } from "../src/ext4/directory/lookup.ts";

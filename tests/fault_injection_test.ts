@@ -8,7 +8,7 @@
  */
 
 import assert from "node:assert/strict";
-import { readBytes } from "../src/ext4/content/file.ts";
+import { readBytes } from "../src/ext4/content/read.ts";
 import { FileSystem } from "../src/ext4/filesystem.ts";
 import { fail, FsError } from "../src/sys/fs_error.ts";
 import { SILENT } from "../src/sys/log.ts";

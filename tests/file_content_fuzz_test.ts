@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { MemoryDevice } from "../src/block/memory_device.ts";
 import { copyRange } from "../src/ext4/content/copy_range.ts";
 import { fallocate } from "../src/ext4/content/fallocate.ts";
-import { readBytes } from "../src/ext4/content/file.ts";
+import { readBytes } from "../src/ext4/content/read.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
 import { setSize } from "../src/ext4/content/truncate.ts";
 import { writeFile } from "../src/ext4/content/write.ts";

@@ -13,7 +13,7 @@ import {
   FALLOC_FL_ZERO_RANGE,
   fallocate,
 } from "../src/ext4/content/fallocate.ts";
-import { readBytes } from "../src/ext4/content/file.ts";
+import { readBytes } from "../src/ext4/content/read.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
 import type { Inode } from "../src/ext4/inode/inode.ts";
 import { setSize } from "../src/ext4/content/truncate.ts";

@@ -13,7 +13,7 @@ import type { Inode } from "../src/ext4/inode/inode.ts";
 import { changeFileAttributes } from "../src/ext4/inode/inode_flags.ts";
 import { makeDirectory } from "../src/ext4/directory/namespace.ts";
 import { usage, usageIn } from "../src/ext4/superblock/statfs.ts";
-import { mapBlocks } from "../src/ext4/map/map.ts";
+import { mapBlocks } from "../src/ext4/map/block_map.ts";
 import { keepUnlinked } from "../src/ext4/orphans/orphans_write.ts";
 import { QuotaFile, type QuotaType } from "../src/ext4/quota/quota_file.ts";
 import { QuotaTree } from "../src/ext4/quota/quota_tree.ts";

@@ -1,6 +1,6 @@
 /** `fuse4fs cat`: the content of files of an image, without mounting it. */
 
-import { readBytes } from "../ext4/content/file.ts";
+import { readBytes } from "../ext4/content/read.ts";
 import { fail } from "../sys/fs_error.ts";
 import { findInode, type ImageCommandOptions, withFileSystem } from "./image_access.ts";
 import { print } from "./output.ts";

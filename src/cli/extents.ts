@@ -3,7 +3,7 @@
 import { I_BLOCK_SIZE } from "../disk/inode.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
 import type { Inode } from "../ext4/inode/inode.ts";
-import { mapBlocks, type Mapping, MAX_FILE_BLOCKS } from "../ext4/map/map.ts";
+import { mapBlocks, type Mapping, MAX_FILE_BLOCKS } from "../ext4/map/block_map.ts";
 import { findInode, type ImageCommandOptions, withFileSystem } from "./image_access.ts";
 import { printJson } from "./json.ts";
 import { printLine } from "./output.ts";

@@ -4,7 +4,7 @@ import { JBD2_SUPERBLOCK_V2, JournalSuperblock as Jsb } from "../disk/journal.ts
 import { JBD2_DEFAULT_FAST_COMMIT_BLOCKS, JBD2_MAGIC_NUMBER } from "../disk/journal.ts";
 import { Ext4SuperBlock as Sb } from "../disk/superblock.ts";
 import { uuidText } from "../disk/uuid.ts";
-import { readRaw } from "../ext4/content/file.ts";
+import { readRaw } from "../ext4/content/read.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
 import { FsError } from "../sys/fs_error.ts";
 import type { Fact } from "./superblock_facts.ts";

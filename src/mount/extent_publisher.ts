@@ -15,7 +15,7 @@ import type { ExtentTable, PublishedExtent } from "../bpf/extent_table.ts";
 import { ExtentType } from "../bpf/extent_table.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
 import type { Inode } from "../ext4/inode/inode.ts";
-import { mapBlocks, type Mapping, MAX_FILE_BLOCKS } from "../ext4/map/map.ts";
+import { mapBlocks, type Mapping, MAX_FILE_BLOCKS } from "../ext4/map/block_map.ts";
 import type { MapObserver } from "../ext4/map/map_observer.ts";
 import { indirectBlocks } from "../ext4/map/size_limits.ts";
 import { FsError } from "../sys/fs_error.ts";

@@ -21,12 +21,12 @@ import {
   EXT4_SYNC_FL,
 } from "../disk/inode.ts";
 import { mapNewBlocks } from "../ext4/map/block_map_write.ts";
-import { changeSize, requireChangeable } from "../ext4/content/content.ts";
+import { changeSize, requireChangeable } from "../ext4/content/content_change.ts";
 import { convertExtent } from "../ext4/map/extents_write.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
 import { type Inode, MAX_OLD_SECONDS, MAX_SECONDS, MIN_SECONDS } from "../ext4/inode/inode.ts";
 import { EXT4_LINK_MAX } from "../ext4/inode/link_count.ts";
-import { mapBlocks, type Mapping, MAX_FILE_BLOCKS } from "../ext4/map/map.ts";
+import { mapBlocks, type Mapping, MAX_FILE_BLOCKS } from "../ext4/map/block_map.ts";
 import { writeZeros } from "../ext4/content/padded_write.ts";
 import { maxFileSize } from "../ext4/map/size_limits.ts";
 import { moveInlineToBlocks } from "../ext4/content/write.ts";

@@ -11,10 +11,10 @@
  */
 
 import type { DataSource } from "../block/device.ts";
-import { fileSources } from "../ext4/content/file.ts";
+import { fileSources } from "../ext4/content/read.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
 import type { Inode } from "../ext4/inode/inode.ts";
-import { mapBlocks } from "../ext4/map/map.ts";
+import { mapBlocks } from "../ext4/map/block_map.ts";
 import { type LazyPageStore, PageStore, type StoredFile } from "../fuse/page_store.ts";
 import { FsError } from "../sys/fs_error.ts";
 import { DevicePieces } from "./device_pieces.ts";

@@ -8,7 +8,7 @@ import { setAttributes } from "../../src/ext4/inode/attributes.ts";
 import { copyRange } from "../../src/ext4/content/copy_range.ts";
 import { readDirectory } from "../../src/ext4/directory/directory.ts";
 import { fallocate } from "../../src/ext4/content/fallocate.ts";
-import { readBytes } from "../../src/ext4/content/file.ts";
+import { readBytes } from "../../src/ext4/content/read.ts";
 import type { FileSystem } from "../../src/ext4/filesystem.ts";
 import type { Inode } from "../../src/ext4/inode/inode.ts";
 import {

@@ -6,7 +6,7 @@
 import { Buffer } from "node:buffer";
 import { crc32c } from "../../src/disk/crc32c.ts";
 import { readDirectory } from "../../src/ext4/directory/directory.ts";
-import { readBytes } from "../../src/ext4/content/file.ts";
+import { readBytes } from "../../src/ext4/content/read.ts";
 import type { FileSystem } from "../../src/ext4/filesystem.ts";
 import type { Inode } from "../../src/ext4/inode/inode.ts";
 import { readSymlink } from "../../src/ext4/content/symlink.ts";

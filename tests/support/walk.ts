@@ -4,11 +4,11 @@
  */
 
 import { readDirectory } from "../../src/ext4/directory/directory.ts";
-import { readBytes, seekData, seekHole } from "../../src/ext4/content/file.ts";
+import { readBytes, seekData, seekHole } from "../../src/ext4/content/read.ts";
 import type { FileSystem } from "../../src/ext4/filesystem.ts";
 import type { Inode } from "../../src/ext4/inode/inode.ts";
 import { namedInode } from "../../src/ext4/directory/lookup.ts";
-import { mapBlocks } from "../../src/ext4/map/map.ts";
+import { mapBlocks } from "../../src/ext4/map/block_map.ts";
 import { usage } from "../../src/ext4/superblock/statfs.ts";
 import { readSymlink } from "../../src/ext4/content/symlink.ts";
 import { getXattr, listXattrNames } from "../../src/ext4/xattr/xattr.ts";

@@ -8,7 +8,7 @@ import { Ext4SuperBlock as Sb } from "../../disk/superblock.ts";
 import { corrupt } from "../../sys/fs_error.ts";
 import { extentRuns } from "../map/extents.ts";
 import type { FileSystem } from "../filesystem.ts";
-import { mapBlocks } from "../map/map.ts";
+import { mapBlocks } from "../map/block_map.ts";
 import type { Superblock } from "../superblock/superblock.ts";
 
 /** Blocks [start, end). */

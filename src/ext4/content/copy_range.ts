@@ -1,11 +1,11 @@
 /** copy_file_range(2): content goes from file to file without leaving the server. */
 
 import { fail, FsError } from "../../sys/fs_error.ts";
-import { requireRewritable } from "./content.ts";
-import { readBytes } from "./file.ts";
+import { requireRewritable } from "./content_change.ts";
+import { readBytes } from "./read.ts";
 import type { FileSystem } from "../filesystem.ts";
 import type { Inode } from "../inode/inode.ts";
-import { mapBlocks } from "../map/map.ts";
+import { mapBlocks } from "../map/block_map.ts";
 import { setSize } from "./truncate.ts";
 import { writeFile } from "./write.ts";
 

@@ -11,12 +11,17 @@ import { EXT4_APPEND_FL } from "../../disk/inode.ts";
 import type { Handle } from "../../jbd2/handle.ts";
 import { fail } from "../../sys/fs_error.ts";
 import { mapNewBlocks, unmapBlocks } from "../map/block_map_write.ts";
-import { changeSize, requireChangeable, requireRewritable, touchContent } from "./content.ts";
+import {
+  changeSize,
+  requireChangeable,
+  requireRewritable,
+  touchContent,
+} from "./content_change.ts";
 import { endOfExtents, shiftToEnd, shiftToStart } from "../map/extents_shift.ts";
 import { convertExtent, splitExtent } from "../map/extents_write.ts";
 import type { FileSystem } from "../filesystem.ts";
 import type { Inode } from "../inode/inode.ts";
-import { mapBlocks } from "../map/map.ts";
+import { mapBlocks } from "../map/block_map.ts";
 import { zeroMapped } from "./padded_write.ts";
 import { EXT_MAX_BLOCKS, requireSize } from "../map/size_limits.ts";
 import { moveInlineToBlocks, zeroTail } from "./write.ts";

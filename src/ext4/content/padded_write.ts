@@ -6,7 +6,7 @@
 import { requireOrdinary } from "../map/extent_cursor.ts";
 import type { FileSystem } from "../filesystem.ts";
 import type { Inode } from "../inode/inode.ts";
-import { mapBlocks } from "../map/map.ts";
+import { mapBlocks } from "../map/block_map.ts";
 
 const ZEROS = new Uint8Array(1 << 20);
 /** Data up to this size is copied in order to be written at once, together with its padding. */

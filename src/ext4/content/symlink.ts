@@ -10,7 +10,7 @@ import { encryptedSymlinkTarget } from "../directory/encryption.ts";
 import type { FileSystem } from "../filesystem.ts";
 import { readInlineData } from "./inline_data.ts";
 import type { Inode } from "../inode/inode.ts";
-import { mapBlocks } from "../map/map.ts";
+import { mapBlocks } from "../map/block_map.ts";
 
 /** The target of a link, as readlink(2). Throws EUCLEAN for one without a target. */
 export function readSymlink(fs: FileSystem, inode: Inode): Uint8Array<ArrayBuffer> {

@@ -9,12 +9,12 @@
 
 import type { Handle } from "../../jbd2/handle.ts";
 import { unmapBlocks } from "../map/block_map_write.ts";
-import { changeSize, requireRewritable, touchContent } from "./content.ts";
+import { changeSize, requireRewritable, touchContent } from "./content_change.ts";
 import type { FileSystem } from "../filesystem.ts";
 import { readInlineRoom } from "./inline_data.ts";
 import { inlineCapacity, storeInlineData } from "./inline_data_write.ts";
 import type { Inode } from "../inode/inode.ts";
-import { MAX_FILE_BLOCKS } from "../map/map.ts";
+import { MAX_FILE_BLOCKS } from "../map/block_map.ts";
 import { addOrphan, removeOrphan } from "../orphans/orphans_write.ts";
 import { zeroMapped } from "./padded_write.ts";
 import { requireSize } from "../map/size_limits.ts";

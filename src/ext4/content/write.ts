@@ -15,15 +15,15 @@ import { sameBytes } from "../../sys/bytes.ts";
 import { Errno } from "../../sys/errno.ts";
 import { fail, FsError } from "../../sys/fs_error.ts";
 import { mapNewBlocks } from "../map/block_map_write.ts";
-import { changeSize, requireChangeable, touchContent } from "./content.ts";
+import { changeSize, requireChangeable, touchContent } from "./content_change.ts";
 import { requireOrdinary } from "../map/extent_cursor.ts";
 import { convertExtent } from "../map/extents_write.ts";
-import { readRaw } from "./file.ts";
+import { readRaw } from "./read.ts";
 import type { FileSystem } from "../filesystem.ts";
 import { readInlineRoom } from "./inline_data.ts";
 import { inlineCapacity, leaveInline, storeInlineData } from "./inline_data_write.ts";
 import type { Inode } from "../inode/inode.ts";
-import { mapBlocks, type Mapping, MAX_FILE_BLOCKS } from "../map/map.ts";
+import { mapBlocks, type Mapping, MAX_FILE_BLOCKS } from "../map/block_map.ts";
 import { writePadded, zeroMapped } from "./padded_write.ts";
 import { maxFileSize } from "../map/size_limits.ts";
 

@@ -34,7 +34,7 @@ import type { FileSystem } from "../filesystem.ts";
 import { HashTree, IndexDamage, type IndexedLeaf } from "./htree.ts";
 import { inlineDirectory } from "./inline_directory.ts";
 import type { Inode } from "../inode/inode.ts";
-import { mapBlocks } from "../map/map.ts";
+import { mapBlocks } from "../map/block_map.ts";
 import { type NameHasher, nameHasher } from "./name_hash.ts";
 
 /** A row of a listing. */

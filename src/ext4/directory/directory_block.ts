@@ -15,7 +15,7 @@ import { EXT4_CASEFOLD_FL, EXT4_INDEX_FL } from "../../disk/inode.ts";
 import { badChecksum, corrupt } from "../../sys/fs_error.ts";
 import type { FileSystem } from "../filesystem.ts";
 import type { Inode } from "../inode/inode.ts";
-import { mapBlocks } from "../map/map.ts";
+import { mapBlocks } from "../map/block_map.ts";
 import { claim, Kind } from "../verified.ts";
 
 const ALIGNMENT = 4;

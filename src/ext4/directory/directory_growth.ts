@@ -8,7 +8,7 @@ import { directoryBlocks, type EntryChain } from "./directory_block.ts";
 import { initLeaf, leafSeal } from "./entry_write.ts";
 import type { FileSystem } from "../filesystem.ts";
 import type { Inode } from "../inode/inode.ts";
-import { mapBlocks } from "../map/map.ts";
+import { mapBlocks } from "../map/block_map.ts";
 
 /** Without large_dir the size of a directory has 32 bits. */
 const MAX_SIZE = 2 ** 32 - 1;

@@ -30,7 +30,7 @@ import { divideLeaf, makeIndex } from "./htree_write.ts";
 import { inlineDirectory } from "./inline_directory.ts";
 import { extendInlineDirectory, leaveInlineDirectory } from "./inline_directory_write.ts";
 import type { Inode } from "../inode/inode.ts";
-import { mapBlocks } from "../map/map.ts";
+import { mapBlocks } from "../map/block_map.ts";
 import { isCasefolded } from "./name_hash.ts";
 import { type NameQuery, nameQuery } from "./name_query.ts";
 

@@ -15,7 +15,7 @@ import {
 import type { FileSystem } from "../filesystem.ts";
 import { inlineDirectory } from "./inline_directory.ts";
 import type { Inode } from "../inode/inode.ts";
-import { mapBlocks } from "../map/map.ts";
+import { mapBlocks } from "../map/block_map.ts";
 
 /**
  * Throws ENOTEMPTY for a directory with names in it, and for one that cannot be read as a whole,

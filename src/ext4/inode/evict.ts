@@ -9,7 +9,7 @@ import { refundInode } from "../quota/accounting.ts";
 import { unmapBlocks } from "../map/block_map_write.ts";
 import type { FileSystem } from "../filesystem.ts";
 import type { Inode } from "./inode.ts";
-import { MAX_FILE_BLOCKS } from "../map/map.ts";
+import { MAX_FILE_BLOCKS } from "../map/block_map.ts";
 import { dropUnlinked } from "../orphans/orphans_write.ts";
 import { isFastSymlink } from "../content/symlink.ts";
 import { dropXattrs } from "../xattr/xattr_write.ts";

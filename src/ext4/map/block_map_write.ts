@@ -12,7 +12,7 @@ import { FreedBlocks } from "./freed_blocks.ts";
 import { mapNewIndirect } from "./indirect_allocate.ts";
 import { unmapIndirect } from "./indirect_unmap.ts";
 import type { Inode } from "../inode/inode.ts";
-import type { Mapping } from "./map.ts";
+import type { Mapping } from "./block_map.ts";
 
 export interface NewBlocks {
   readonly fileBlock: number;

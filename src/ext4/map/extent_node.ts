@@ -24,7 +24,7 @@ import { join32 } from "../../disk/struct.ts";
 import { badChecksum, corrupt } from "../../sys/fs_error.ts";
 import type { FileSystem } from "../filesystem.ts";
 import type { Inode } from "../inode/inode.ts";
-import { MAX_FILE_BLOCKS } from "./map.ts";
+import { MAX_FILE_BLOCKS } from "./block_map.ts";
 import { claim, Kind } from "../verified.ts";
 
 /** A node of the tree: where its header is, and the file blocks it may speak of. */

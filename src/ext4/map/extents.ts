@@ -17,7 +17,7 @@ import {
 } from "./extent_node.ts";
 import type { FileSystem } from "../filesystem.ts";
 import type { Inode } from "../inode/inode.ts";
-import type { Mapping } from "./map.ts";
+import type { Mapping } from "./block_map.ts";
 
 export type { ExtentRun } from "./extent_node.ts";
 

@@ -20,7 +20,7 @@ import { maxExtentLength, replaceExtents } from "./extents_write.ts";
 import type { FileSystem } from "../filesystem.ts";
 import { inodeGoal } from "../allocation/group_choice.ts";
 import type { Inode } from "../inode/inode.ts";
-import type { Mapping } from "./map.ts";
+import type { Mapping } from "./block_map.ts";
 import { EXT_MAX_BLOCKS } from "./size_limits.ts";
 
 /** mapNewBlocks for an inode with an extent tree. */

@@ -11,7 +11,7 @@ import { entryCount, extentAt, keyAt, lastEntryUpTo } from "./extent_node.ts";
 import { joinExtents } from "./extents_write.ts";
 import type { FileSystem } from "../filesystem.ts";
 import type { Inode } from "../inode/inode.ts";
-import { MAX_FILE_BLOCKS } from "./map.ts";
+import { MAX_FILE_BLOCKS } from "./block_map.ts";
 
 /** Leaves that one operation changes. */
 const MOST_LEAVES = 32;

@@ -15,7 +15,7 @@ import { part } from "./extents_write.ts";
 import type { FileSystem } from "../filesystem.ts";
 import type { FreedBlocks } from "./freed_blocks.ts";
 import type { Inode } from "../inode/inode.ts";
-import { MAX_FILE_BLOCKS } from "./map.ts";
+import { MAX_FILE_BLOCKS } from "./block_map.ts";
 
 /** File blocks [start, end), and what the operation has freed. */
 export interface Unmapping {

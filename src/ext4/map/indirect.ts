@@ -19,7 +19,7 @@ import {
 import { corrupt } from "../../sys/fs_error.ts";
 import type { FileSystem } from "../filesystem.ts";
 import type { Inode } from "../inode/inode.ts";
-import type { Mapping } from "./map.ts";
+import type { Mapping } from "./block_map.ts";
 
 export const POINTER_SIZE = 4;
 

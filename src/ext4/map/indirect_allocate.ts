@@ -13,7 +13,7 @@ import type { FileSystem } from "../filesystem.ts";
 import { inodeGoal } from "../allocation/group_choice.ts";
 import { findPath, mapIndirect, POINTER_SIZE, pointerBlock } from "./indirect.ts";
 import type { Inode } from "../inode/inode.ts";
-import type { Mapping } from "./map.ts";
+import type { Mapping } from "./block_map.ts";
 import { EXT_MAX_BLOCKS, indirectBlocks } from "./size_limits.ts";
 
 /** Pointers have 32 bits. */

@@ -15,7 +15,7 @@ import { badChecksum, corrupt, FsError } from "../../sys/fs_error.ts";
 import { crc32cOfU64 } from "../checksum.ts";
 import type { FileSystem } from "../filesystem.ts";
 import type { Inode } from "../inode/inode.ts";
-import { mapBlocks } from "../map/map.ts";
+import { mapBlocks } from "../map/block_map.ts";
 import { claim, Kind } from "../verified.ts";
 
 /** mke2fs makes no larger ones than of 512 blocks. */

@@ -10,7 +10,7 @@ import { Ext4Inode } from "../../disk/inode.ts";
 import { EXT4_ORPHAN_BLOCK_MAGIC, Ext4OrphanBlockTail as Tail } from "../../disk/orphan_file.ts";
 import { Ext4SuperBlock as Sb } from "../../disk/superblock.ts";
 import { corrupt, FsError } from "../../sys/fs_error.ts";
-import { readRaw } from "../content/file.ts";
+import { readRaw } from "../content/read.ts";
 import type { FileSystem } from "../filesystem.ts";
 
 /** Inode numbers of all orphans. A damaged list ends where it is damaged, with a message. */

@@ -22,7 +22,7 @@ import { corrupt, fail, type FsError } from "../../sys/fs_error.ts";
 import { mapNewBlocks } from "../map/block_map_write.ts";
 import type { FileSystem } from "../filesystem.ts";
 import type { Inode } from "../inode/inode.ts";
-import { mapBlocks } from "../map/map.ts";
+import { mapBlocks } from "../map/block_map.ts";
 import { MetadataZones } from "../allocation/metadata_zones.ts";
 
 /** Whose use of the file system a file counts. */

@@ -14,7 +14,7 @@ import { inodeInUse } from "./fast_commit_replay_inodes.ts";
 import { hasExtents, type ReplayedSpace } from "./fast_commit_replay_space.ts";
 import type { FileSystem } from "../filesystem.ts";
 import type { Inode } from "../inode/inode.ts";
-import { MAX_FILE_BLOCKS } from "../map/map.ts";
+import { MAX_FILE_BLOCKS } from "../map/block_map.ts";
 
 type AddRange = Extract<FastCommitOperation, { kind: "add_range" }>;
 type DelRange = Extract<FastCommitOperation, { kind: "del_range" }>;

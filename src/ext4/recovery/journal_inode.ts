@@ -9,7 +9,7 @@ import { corrupt } from "../../sys/fs_error.ts";
 import { JBD2_MAX_INTERNAL_BLOCKS } from "../../disk/journal.ts";
 import type { FileSystem } from "../filesystem.ts";
 import type { Inode } from "../inode/inode.ts";
-import { mapBlocks } from "../map/map.ts";
+import { mapBlocks } from "../map/block_map.ts";
 
 /** Journal blocks that lie together on the device. */
 interface Run {

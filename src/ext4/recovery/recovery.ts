@@ -43,7 +43,7 @@ import { replayFastCommits } from "./fast_commit_replay.ts";
 import type { FileSystem } from "../filesystem.ts";
 import type { Inode } from "../inode/inode.ts";
 import { journalInodeBlocks } from "./journal_inode.ts";
-import { mapBlocks } from "../map/map.ts";
+import { mapBlocks } from "../map/block_map.ts";
 
 /**
  * The file system as it would be after recovery. Damage in the log is reported, and the replay goes

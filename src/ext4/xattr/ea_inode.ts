@@ -14,7 +14,7 @@ import { crc32c } from "../../disk/crc32c.ts";
 import { EXT4_EA_INODE_FL, Ext4Inode } from "../../disk/inode.ts";
 import { join32 } from "../../disk/struct.ts";
 import { badChecksum, corrupt } from "../../sys/fs_error.ts";
-import { readRaw } from "../content/file.ts";
+import { readRaw } from "../content/read.ts";
 import type { FileSystem } from "../filesystem.ts";
 import type { Inode } from "../inode/inode.ts";
 import type { XattrEntry } from "./xattr_table.ts";

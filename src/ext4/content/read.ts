@@ -6,7 +6,7 @@ import { fail } from "../../sys/fs_error.ts";
 import type { FileSystem } from "../filesystem.ts";
 import { readInlineRoom } from "./inline_data.ts";
 import type { Inode } from "../inode/inode.ts";
-import { mapBlocks } from "../map/map.ts";
+import { mapBlocks } from "../map/block_map.ts";
 
 /** What holes and unwritten extents read as. Larger ones are answered with several pieces. */
 const ZEROS = new Uint8Array(1 << 20);
