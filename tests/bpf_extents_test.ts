@@ -147,23 +147,28 @@ Deno.test("ExtentTable: slots are used again, however they were given back", () 
   assert.equal(program.files.length, 4, "all of it is free again");
 });
 
+/** How long one writes while another reads; more where it takes more until so much was read. */
+const [LEAST_MS, MOST_MS, ANSWERS] = [1500, 30_000, 100];
+
 Deno.test("ExtentTable: whoever reads meanwhile gets whole extents, or none", async () => {
   const [slots, nodes] = [256, 8];
   const memory = new SharedArrayBuffer(slots * SLOT_SIZE);
-  const stop = new SharedArrayBuffer(4);
+  const shared = new Int32Array(new SharedArrayBuffer(8));
   const program = new ExtentsProgram(memory);
   const table = new ExtentTable(memory as unknown as ArrayBuffer, program, DEVICE, { files: 6 });
   const worker = new Worker(new URL("./support/extents_reader.ts", import.meta.url), {
     type: "module",
     name: "extents_reader",
   });
-  const result = new Promise<{ answers: number; torn: number }>((resolve) => {
+  const result = new Promise<{ torn: number }>((resolve) => {
     worker.onmessage = ({ data }) => resolve(data);
   });
-  worker.postMessage({ memory, stop, slots, nodes });
+  worker.postMessage({ memory, shared: shared.buffer, slots, nodes });
   const random = new Random(5);
-  const until = performance.now() + 1500;
-  while (performance.now() < until) {
+  const start = performance.now();
+  const answers = () => Atomics.load(shared, 1);
+  const passed = () => performance.now() - start;
+  while (passed() < LEAST_MS || (answers() < ANSWERS && passed() < MOST_MS)) {
     // The event loop starts the worker.
     await new Promise((resolve) => setTimeout(resolve, 0));
     for (let round = 0; round < 2000; round++) {
@@ -178,10 +183,10 @@ Deno.test("ExtentTable: whoever reads meanwhile gets whole extents, or none", as
       else table.publish(nodeId, extents);
     }
   }
-  Atomics.store(new Int32Array(stop), 0, 1);
-  const { answers, torn } = await result;
+  Atomics.store(shared, 0, 1);
+  const { torn } = await result;
   worker.terminate();
-  assert.ok(answers > 100, `${answers} answers`);
+  assert.ok(answers() >= ANSWERS, `${answers()} answers`);
   assert.equal(torn, 0);
 });
 

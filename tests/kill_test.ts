@@ -12,6 +12,8 @@ import { mountFuse4fs, mountKernel } from "./support/mount.ts";
 import { requires } from "./support/requirements.ts";
 import { run, TempDir } from "./support/run.ts";
 import { Random } from "./support/random.ts";
+import { serverOf } from "./support/server_of.ts";
+import { waitUntil } from "./support/wait.ts";
 
 const ROUNDS = Number(Deno.env.get("KILL_ROUNDS") ?? 25);
 const MILLISECONDS = Number(Deno.env.get("KILL_MILLISECONDS") ?? 1000);
@@ -27,20 +29,22 @@ const KINDS: readonly string[] = [
   "-t ext4 -b 4096 -O bigalloc,inline_data,orphan_file",
 ];
 
-/** The server, which holds a lock on the image. */
-function serverOf(image: string): number {
-  const { ino } = Deno.statSync(image);
-  for (const line of Deno.readTextFileSync("/proc/locks").split("\n")) {
-    const [, , , , pid, file] = line.split(/\s+/);
-    if (file?.endsWith(`:${ino}`)) return Number(pid);
-  }
-  throw new Error("nobody holds the image");
+/** What a program gets to work with (support/crash_writer.ts). */
+interface Writer {
+  readonly folder: string;
+  readonly log: string;
+  readonly seed: number;
+  /** A folder to be removed. */
+  readonly old?: string;
 }
 
-function spawnWriter(args: readonly string[]): Deno.ChildProcess {
+function spawnWriter({ folder, log, seed, old }: Writer): Deno.ChildProcess {
   const writer = new URL("support/crash_writer.ts", import.meta.url).pathname;
   return new Deno.Command(Deno.execPath(), {
-    args: ["run", "--allow-all", "--no-check", writer, ...args],
+    args: [
+      ...["run", "--allow-all", "--no-check", writer],
+      ...[folder, log, `${seed}`, ...(old === undefined ? [] : [old])],
+    ],
     stdin: "null",
     stdout: "null",
     stderr: "piped",
@@ -51,17 +55,30 @@ function spawnWriter(args: readonly string[]): Deno.ChildProcess {
 async function workAndKill(
   image: string,
   dir: string,
-  writers: readonly (readonly string[])[],
+  writers: readonly Writer[],
   milliseconds: number,
 ): Promise<string[]> {
   await mountFuse4fs(image, dir, "commit=1");
   const children = writers.map(spawnWriter);
   const ends = children.map((child) => child.output());
+  // On a busy machine programs take long to start.
+  await waitUntil(() => writers.every(({ log }) => exists(log)), "the writers have begun");
   await new Promise((resolve) => setTimeout(resolve, milliseconds));
-  Deno.kill(serverOf(image), "SIGKILL");
+  const server = serverOf(image);
+  assert.ok(server !== undefined, "the server is still there");
+  Deno.kill(server, "SIGKILL");
   const outputs = await Promise.all(ends);
   while (mountAt(dir) !== undefined) await run("umount", ["-l", dir]);
   return outputs.map(({ stderr }) => new TextDecoder().decode(stderr));
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 for (const [index, kind] of KINDS.entries()) {
@@ -78,8 +95,8 @@ for (const [index, kind] of KINDS.entries()) {
       const writers = Array.from({ length: WRITERS }, (_, writer) => {
         const name = (of: number) => `${dir}/${of}.${writer}`;
         const log = folder.join(`log.${round}.${writer}`);
-        const old = round < KEPT ? [] : [name(round - KEPT)];
-        return [name(round), log, `${random.uint32()}`, ...old];
+        const old = round < KEPT ? undefined : name(round - KEPT);
+        return { folder: name(round), log, seed: random.uint32(), old };
       });
       const time = MILLISECONDS / 2 + random.below(MILLISECONDS);
       const complaints = await workAndKill(image, dir, writers, time);

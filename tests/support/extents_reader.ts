@@ -7,8 +7,8 @@ import { ExtentsProgram } from "./extents_program.ts";
 
 interface Start {
   readonly memory: SharedArrayBuffer;
-  /** 0 runs, 1 stop. */
-  readonly stop: SharedArrayBuffer;
+  /** Two words: 1 stops it; how many answers it had. */
+  readonly shared: SharedArrayBuffer;
   readonly slots: number;
   readonly nodes: number;
 }
@@ -20,18 +20,18 @@ export function addressOf(nodeId: number, offset: number, length: number): numbe
 if (typeof self !== "undefined" && "onmessage" in self && self.name === "extents_reader") {
   self.onmessage = ({ data }: MessageEvent<Start>) => {
     const program = new ExtentsProgram(data.memory);
-    const stop = new Int32Array(data.stop);
-    let [answers, torn] = [0, 0];
+    const shared = new Int32Array(data.shared);
+    let torn = 0;
     // The index may be stale: any run of slots must do no harm.
-    for (let round = 0; Atomics.load(stop, 0) === 0; round++) {
+    for (let round = 0; Atomics.load(shared, 0) === 0; round++) {
       const nodeId = 1 + round % data.nodes;
       const first = (round * 7919) % data.slots;
       const count = 1 + round % Math.min(40, data.slots - first);
       const answer = program.askRun(nodeId, (round % 64) * 4096, { first, count });
       if (answer === undefined) continue;
-      answers++;
+      Atomics.add(shared, 1, 1);
       if (answer.addr !== addressOf(nodeId, answer.offset, answer.length)) torn++;
     }
-    (self as unknown as Worker).postMessage({ answers, torn });
+    (self as unknown as Worker).postMessage({ torn });
   };
 }
