@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import type { DataSource } from "../src/block/device.ts";
 import { SplicePipe } from "../src/fuse/splice.ts";
-import { close, O_RDONLY, O_RDWR, open } from "../src/sys/libc.ts";
+import { close, O_RDONLY, O_RDWR, open } from "../src/sys/files.ts";
 import { TempDir } from "./support/run.ts";
 
 const HEADER_SIZE = 16;

@@ -18,6 +18,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** Files of a lower layer that take part in foreign functions: src/ext4 must not need them. */
 const FOREIGN_FUNCTIONS = [
   "sys/libc.ts",
+  "sys/files.ts",
+  "sys/messages.ts",
+  "sys/system.ts",
   "sys/c_memory.ts",
   "sys/io_uring.ts",
   "sys/spawn.ts",

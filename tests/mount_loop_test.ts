@@ -2,7 +2,9 @@
 
 import assert from "node:assert/strict";
 import { type RequestSource, serve, Spin, type Timer, together } from "../src/mount/loop.ts";
-import { close, makePipe, usableProcessors } from "../src/sys/libc.ts";
+import { close } from "../src/sys/files.ts";
+import { makePipe } from "../src/sys/messages.ts";
+import { usableProcessors } from "../src/sys/system.ts";
 
 /** A clock that a test turns. */
 class Clock {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { IoUring } from "../src/sys/io_uring.ts";
-import { close, O_RDWR, open } from "../src/sys/libc.ts";
+import { close, O_RDWR, open } from "../src/sys/files.ts";
 import { FUSE4FS, mountFuse4fs, unmountFuse4fs } from "./support/mount.ts";
 import { Random } from "./support/random.ts";
 import { requires } from "./support/requirements.ts";

@@ -1,7 +1,8 @@
 /** A device that is an image file or a block device of the system, from a byte of it on. */
 
+import * as files from "../sys/files.ts";
 import { fail, FsError } from "../sys/fs_error.ts";
-import * as libc from "../sys/libc.ts";
+import { bufferAddress } from "../sys/libc.ts";
 import type { DataSource, Device } from "./device.ts";
 
 export interface FileDeviceOptions {
@@ -34,24 +35,24 @@ export class FileDevice implements Device {
     this.readOnly = options.readOnly;
     this.#offset = options.offset ?? 0;
     this.#direct = options.direct ?? false;
-    const available = Math.max(0, libc.sizeOf(fd) - this.#offset);
+    const available = Math.max(0, files.sizeOf(fd) - this.#offset);
     this.size = Math.min(options.size ?? available, available);
   }
 
   /** Throws FsError with the errno of open(2). */
   static open(path: string, options: FileDeviceOptions): FileDevice {
-    let flags = options.readOnly ? libc.O_RDONLY : libc.O_RDWR;
-    if (options.exclusive) flags |= libc.O_EXCL;
-    if (options.direct) flags |= libc.O_DIRECT;
-    const fd = libc.open(path, flags);
+    let flags = options.readOnly ? files.O_RDONLY : files.O_RDWR;
+    if (options.exclusive) flags |= files.O_EXCL;
+    if (options.direct) flags |= files.O_DIRECT;
+    const fd = files.open(path, flags);
     try {
       // Linux opens a block device that is set to read-only for writing all the same.
-      if (!options.readOnly && libc.isReadOnlyDevice(fd)) {
+      if (!options.readOnly && files.isReadOnlyDevice(fd)) {
         throw fail("EROFS", `${path} is read-only`);
       }
       return new FileDevice(path, fd, options);
     } catch (error) {
-      libc.close(fd);
+      files.close(fd);
       throw error;
     }
   }
@@ -64,7 +65,7 @@ export class FileDevice implements Device {
       () =>
         this.#direct
           ? this.#readAligned(buffer, this.#offset + position)
-          : libc.preadFully(this.fd, buffer, this.#offset + position),
+          : files.preadFully(this.fd, buffer, this.#offset + position),
     );
     if (count < buffer.length) {
       throw fail("EIO", `${this.name} ended at byte ${position + count}, inside a read`);
@@ -80,7 +81,7 @@ export class FileDevice implements Device {
       () =>
         this.#direct
           ? this.#writeAligned(buffer, this.#offset + position)
-          : libc.pwriteFully(this.fd, buffer, this.#offset + position),
+          : files.pwriteFully(this.fd, buffer, this.#offset + position),
     );
   }
 
@@ -88,18 +89,18 @@ export class FileDevice implements Device {
   discard(position: number, length: number): void {
     if (this.readOnly) throw fail("EROFS", `Cannot discard on ${this.name}: it is read-only`);
     this.#checkRange("Discard", position, length);
-    const release = this.#isBlockDevice() ? libc.discardBlocks : libc.punchHole;
+    const release = this.#isBlockDevice() ? files.discardBlocks : files.punchHole;
     release(this.fd, this.#offset + position, length);
   }
 
   startFlush(position: number, length: number): void {
-    if (!this.#direct) libc.startWriting(this.fd, this.#offset + position, length);
+    if (!this.#direct) files.startWriting(this.fd, this.#offset + position, length);
   }
 
   flush(): void {
     if (this.readOnly) return;
     try {
-      libc.fdatasync(this.fd);
+      files.fdatasync(this.fd);
     } catch (error) {
       if (!(error instanceof FsError)) throw error;
       throw fail("EIO", `Cannot write out ${this.name}: ${error.message}`);
@@ -114,18 +115,18 @@ export class FileDevice implements Device {
       return { kind: "memory", bytes };
     }
     // Whoever gets the descriptor would take the end of a file that shrank for the end of the data.
-    if (this.#offset + position + length > libc.sizeOf(this.fd)) {
+    if (this.#offset + position + length > files.sizeOf(this.fd)) {
       throw fail("EIO", `${this.name} has shrunk: byte ${position + length} is gone`);
     }
     return { kind: "descriptor", fd: this.fd, position: this.#offset + position, length };
   }
 
   willRead(position: number, length: number): void {
-    if (!this.#direct) libc.readahead(this.fd, this.#offset + position, length);
+    if (!this.#direct) files.readahead(this.fd, this.#offset + position, length);
   }
 
   forgetCached(position: number, length: number): void {
-    if (!this.#direct) libc.forgetCached(this.fd, this.#offset + position, length);
+    if (!this.#direct) files.forgetCached(this.fd, this.#offset + position, length);
   }
 
   backing(): { readonly fd: number; readonly position: number } {
@@ -136,13 +137,13 @@ export class FileDevice implements Device {
   bypassCache(): void {
     if (this.#direct) return;
     this.flush();
-    libc.setDirect(this.fd);
-    libc.forgetCached(this.fd, this.#offset, this.size);
+    files.setDirect(this.fd);
+    files.forgetCached(this.fd, this.#offset, this.size);
     this.#direct = true;
   }
 
   close(): void {
-    libc.close(this.fd);
+    files.close(this.fd);
   }
 
   #isBlockDevice(): boolean {
@@ -168,7 +169,7 @@ export class FileDevice implements Device {
   /** Reads whole aligned pieces around what is wanted into aligned memory. */
   #readAligned(buffer: Uint8Array<ArrayBuffer>, position: number): number {
     const { memory, start, within } = alignedAround(position, buffer.length);
-    const count = libc.preadFully(this.fd, memory, start);
+    const count = files.preadFully(this.fd, memory, start);
     const got = Math.max(0, Math.min(buffer.length, count - within));
     buffer.set(memory.subarray(within, within + got));
     return got;
@@ -178,10 +179,10 @@ export class FileDevice implements Device {
   #writeAligned(buffer: Uint8Array<ArrayBuffer>, position: number): void {
     const { memory, start, within } = alignedAround(position, buffer.length);
     const isWhole = buffer.length === memory.length;
-    const count = isWhole ? memory.length : libc.preadFully(this.fd, memory, start);
+    const count = isWhole ? memory.length : files.preadFully(this.fd, memory, start);
     memory.set(buffer, within);
     // Less was read when the file ends inside the last piece: it must not grow.
-    libc.pwriteFully(this.fd, memory.subarray(0, Math.max(count, within + buffer.length)), start);
+    files.pwriteFully(this.fd, memory.subarray(0, Math.max(count, within + buffer.length)), start);
   }
 }
 
@@ -195,7 +196,7 @@ function alignedAround(position: number, length: number) {
 
 function alignedMemory(length: number): Uint8Array<ArrayBuffer> {
   const memory = new Uint8Array(length + DIRECT_ALIGNMENT);
-  const skip = (DIRECT_ALIGNMENT - libc.bufferAddress(memory) % DIRECT_ALIGNMENT) %
+  const skip = (DIRECT_ALIGNMENT - bufferAddress(memory) % DIRECT_ALIGNMENT) %
     DIRECT_ALIGNMENT;
   return memory.subarray(skip, skip + length);
 }

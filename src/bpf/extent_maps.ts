@@ -1,7 +1,7 @@
 /** The two maps of the program `extents`, with the table that is kept in them. */
 
 import { SharedMapping } from "../sys/c_memory.ts";
-import { close, duplicate } from "../sys/libc.ts";
+import { close, duplicate } from "../sys/files.ts";
 import { ExtentTable, type RunIndex, SLOT_SIZE } from "./extent_table.ts";
 import type { Libbpf } from "./library.ts";
 import type { LoadedObject } from "./loader.ts";

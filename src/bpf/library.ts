@@ -5,7 +5,8 @@
 
 import { embeddedLibrary, type LibraryName } from "../sys/embedded.ts";
 import { fail, messageOf } from "../sys/fs_error.ts";
-import { lastErrno, memoryFile } from "../sys/libc.ts";
+import { memoryFile } from "../sys/files.ts";
+import { lastErrno } from "../sys/libc.ts";
 import { LibbpfError, NotSupported } from "./errors.ts";
 import { listenTo } from "./print_callback.ts";
 

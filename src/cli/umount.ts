@@ -10,7 +10,7 @@ import { openImage } from "../mount/image.ts";
 import { isOwnMount, isReadOnly, mountAt, type MountInfo } from "../mount/mountinfo.ts";
 import { Errno } from "../sys/errno.ts";
 import { FsError, messageOf } from "../sys/fs_error.ts";
-import { umount as unmount } from "../sys/libc.ts";
+import { umount as unmount } from "../sys/system.ts";
 import { SILENT } from "../sys/log.ts";
 import { CommandError, ExitCode } from "./errors.ts";
 import { printJson } from "./json.ts";

@@ -1,7 +1,7 @@
 /** Devices that the kernel reads and writes by itself for a FUSE mount. */
 
 import { FsError } from "../sys/fs_error.ts";
-import { close, ioctl, O_RDWR, open } from "../sys/libc.ts";
+import { close, ioctl, O_RDWR, open } from "../sys/files.ts";
 import {
   FUSE_BACKING_TYPE_IOMAP,
   FUSE_DEV_IOC_BACKING_OPEN,

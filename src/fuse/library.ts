@@ -6,7 +6,7 @@
 
 import { fail, messageOf } from "../sys/fs_error.ts";
 import { embeddedLibrary } from "../sys/embedded.ts";
-import { memoryFile } from "../sys/libc.ts";
+import { memoryFile } from "../sys/files.ts";
 
 const SYMBOLS = {
   fuse_pkgversion: { parameters: [], result: "pointer" /* const char * */ },

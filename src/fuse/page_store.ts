@@ -16,7 +16,8 @@
 import type { DataSource } from "../block/device.ts";
 import { FsError } from "../sys/fs_error.ts";
 import { IoUring } from "../sys/io_uring.ts";
-import { bufferAddress, close, ioctl, O_RDWR, open } from "../sys/libc.ts";
+import { close, ioctl, O_RDWR, open } from "../sys/files.ts";
+import { bufferAddress } from "../sys/libc.ts";
 import { FUSE_NOTIFY_STORE, FuseNotifyStoreOut, FuseOutHeader } from "./wire.ts";
 
 /** ioctl of /dev/fuse: another descriptor for the connection of the one whose number it gets. */

@@ -5,7 +5,8 @@
  */
 
 import { type DataSource, lengthOf } from "../block/device.ts";
-import { preadFully, sendMessage } from "../sys/libc.ts";
+import { preadFully } from "../sys/files.ts";
+import { sendMessage } from "../sys/messages.ts";
 import { fail } from "../sys/fs_error.ts";
 import { ENTRY_SIZE, putAttributes, putStatx } from "./attribute_forms.ts";
 import type { Attributes, Created, Entry, OpenReply, StatFs, Timeouts } from "./handlers.ts";

@@ -18,7 +18,8 @@
 import { viewOf } from "../sys/bytes.ts";
 import { Errno } from "../sys/errno.ts";
 import { fail, FsError, messageOf } from "../sys/fs_error.ts";
-import { bufferAddress, cString, setBlocking } from "../sys/libc.ts";
+import { setBlocking } from "../sys/files.ts";
+import { bufferAddress, cString } from "../sys/libc.ts";
 import type { Log } from "../sys/log.ts";
 import type { Handlers } from "./handlers.ts";
 import { FUSE_BUF_ROOM, FuseArgs, FuseBuf, LibfuseVersion } from "./layout.ts";

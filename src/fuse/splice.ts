@@ -12,7 +12,8 @@
 import { type DataSource, lengthOf } from "../block/device.ts";
 import { Errno } from "../sys/errno.ts";
 import { fail, FsError } from "../sys/fs_error.ts";
-import { drain, makePipe, spliceIn, spliceOut, write } from "../sys/libc.ts";
+import { write } from "../sys/files.ts";
+import { drain, makePipe, spliceIn, spliceOut } from "../sys/messages.ts";
 import { FuseOutHeader } from "./wire.ts";
 
 const PAGE_SIZE = 4096;

@@ -17,16 +17,8 @@
  */
 
 import { fail, messageOf } from "../sys/fs_error.ts";
-import {
-  close,
-  dup2,
-  isCloseOnExec,
-  O_RDWR,
-  open,
-  outliveParent,
-  setsid,
-  write,
-} from "../sys/libc.ts";
+import { close, dup2, isCloseOnExec, O_RDWR, open, write } from "../sys/files.ts";
+import { outliveParent, setsid } from "../sys/system.ts";
 
 /** In the environment of a child that is to serve: the descriptor for its report. */
 const MARK = "FUSE4FS_BACKGROUND";

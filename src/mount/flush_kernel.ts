@@ -5,7 +5,8 @@
  */
 
 import type { Session } from "../fuse/session.ts";
-import { syncFileSystem, waitReadable } from "../sys/libc.ts";
+import { syncFileSystem } from "../sys/files.ts";
+import { waitReadable } from "../sys/messages.ts";
 import type { Timer } from "./loop.ts";
 
 /** How long the end of the flush may go unnoticed. */

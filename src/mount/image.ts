@@ -8,7 +8,7 @@ import { FileDevice } from "../block/file_device.ts";
 import { findPartition } from "../block/partition.ts";
 import { Errno, errnoWords } from "../sys/errno.ts";
 import { fail, FsError, messageOf } from "../sys/fs_error.ts";
-import { tryLock } from "../sys/libc.ts";
+import { tryLock } from "../sys/files.ts";
 import type { Log } from "../sys/log.ts";
 import { type ByteRange, describeUse, findUses } from "./in_use.ts";
 

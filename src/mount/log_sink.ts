@@ -4,7 +4,7 @@
  */
 
 import type { Log } from "../sys/log.ts";
-import { syslog } from "../sys/libc.ts";
+import { syslog } from "../sys/system.ts";
 
 const PROGRAM = "fuse4fs";
 

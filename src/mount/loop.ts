@@ -9,7 +9,8 @@
  */
 
 import type { Session } from "../fuse/session.ts";
-import { usableProcessors, waitReadable } from "../sys/libc.ts";
+import { waitReadable } from "../sys/messages.ts";
+import { usableProcessors } from "../sys/system.ts";
 import type { WakeLatency } from "./wake_latency.ts";
 
 /**

@@ -9,7 +9,7 @@ import { findSuperblock } from "../ext4/superblock/superblock_search.ts";
 import type { WriteOptions } from "../ext4/writing.ts";
 import { Errno } from "../sys/errno.ts";
 import { FsError } from "../sys/fs_error.ts";
-import { fileTime } from "../sys/libc.ts";
+import { fileTime } from "../sys/system.ts";
 import type { Log } from "../sys/log.ts";
 import { cannotOpen } from "./image.ts";
 import type { MountSettings } from "./settings.ts";

@@ -5,7 +5,7 @@
  * it write (EROFS).
  */
 
-import { remount as remountKernel } from "../sys/libc.ts";
+import { remount as remountKernel } from "../sys/system.ts";
 import type { MountSettings } from "./settings.ts";
 
 const MS_RDONLY = 1;

@@ -9,7 +9,7 @@
  */
 
 import { FsError } from "../sys/fs_error.ts";
-import { close, O_WRONLY, open, write } from "../sys/libc.ts";
+import { close, O_WRONLY, open, write } from "../sys/files.ts";
 import type { Log } from "../sys/log.ts";
 
 /** Microseconds. `auto`: 0 in a virtual machine whose processors can wait awake, off elsewhere. */

@@ -11,7 +11,8 @@
 import { Errno } from "./errno.ts";
 import { FsError } from "./fs_error.ts";
 import { SharedMapping } from "./c_memory.ts";
-import { bufferAddress, close, lastErrno } from "./libc.ts";
+import { close } from "./files.ts";
+import { bufferAddress, lastErrno } from "./libc.ts";
 
 // Not in the table of libc.ts: few mounts come to need it.
 const SYMBOLS = {

@@ -9,16 +9,9 @@
 
 import { Errno, errnoWords } from "./errno.ts";
 import { fail, FsError } from "./fs_error.ts";
-import {
-  bufferAddress,
-  close,
-  cString,
-  duplicate,
-  memoryFile,
-  preadFully,
-  sizeOf,
-  waitReadable,
-} from "./libc.ts";
+import { close, duplicate, memoryFile, preadFully, sizeOf } from "./files.ts";
+import { bufferAddress, cString } from "./libc.ts";
+import { waitReadable } from "./messages.ts";
 
 const SYMBOLS = {
   posix_spawnp: {

@@ -10,7 +10,7 @@ import { Session } from "../../src/fuse/session.ts";
 import { Ext4Server, type ServerOptions } from "../../src/mount/ext4_server.ts";
 import { openMountImage } from "../../src/mount/image.ts";
 import { Upkeep } from "../../src/mount/upkeep.ts";
-import { close } from "../../src/sys/libc.ts";
+import { close } from "../../src/sys/files.ts";
 
 const libc = Deno.dlopen("libc.so.6", {
   socketpair: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },

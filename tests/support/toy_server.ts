@@ -15,7 +15,8 @@
 import type { DataSource } from "../../src/block/device.ts";
 import type { Attributes, DirectoryRow, Entry, Handlers } from "../../src/fuse/handlers.ts";
 import { corrupt, fail } from "../../src/sys/fs_error.ts";
-import { memoryFile, umount } from "../../src/sys/libc.ts";
+import { memoryFile } from "../../src/sys/files.ts";
+import { umount } from "../../src/sys/system.ts";
 import { makeDevice, S_IFCHR, S_IFDIR, S_IFMT, S_IFREG } from "../../src/sys/stat.ts";
 import { FIRST_OF_MANY, latin1, MANY, MIXED_SIZE, mixedByte, oddName } from "./toy_content.ts";
 import { serveHandlers } from "./serve_handlers.ts";
