@@ -163,7 +163,11 @@ Deno.test("mount: commits after commit= seconds without being asked", async () =
   await using bench = await Bench.open();
   await bench.mount("-o", "commit=1");
   Deno.writeTextFileSync(bench.path("file"), "content");
-  await new Promise((resolve) => setTimeout(resolve, 2500));
+  const copy = bench.folder.join("copy.img");
+  await waitUntil(async () => {
+    Deno.copyFileSync(bench.image, copy);
+    return (await fuse4fs(["cat", copy, "/file"])).stdout === "content";
+  }, "it is in the image");
   const { pid } = bench;
   Deno.kill(pid, "SIGKILL");
   await waitUntil(() => hasEnded(pid), "the server ended");
