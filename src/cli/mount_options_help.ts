@@ -1,11 +1,7 @@
 /** The mount options in texts that are made from their table: the help, the man page, the docs. */
 
-import {
-  MOUNT_OPTIONS,
-  type MountOption,
-  OPTION_GROUPS,
-  type OptionGroup,
-} from "../mount/option_table.ts";
+import { type MountOption, OPTION_GROUPS, type OptionGroup } from "../mount/mount_option.ts";
+import { MOUNT_OPTIONS } from "../mount/option_table.ts";
 
 /** Ends the help: the options that do something, a line each. */
 export function mountOptionsHelp(): string {

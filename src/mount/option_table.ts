@@ -1,77 +1,15 @@
 /**
- * The mount options: one table, one row an option. The parser (options.ts), the man page, the shell
- * completion and docs/options.md all come from it.
- *
- * A row's effect is one of three:
- * - `apply`: it changes the settings of the mount
- * - `libfuse`: it is handed on to libfuse, which knows what to do with it
- * - `ignored`: it is accepted for the sake of fstab lines and scripts, for the reason given
+ * The mount options: one table, one row an option; those without effect are in ignored_options.ts.
+ * The parser (options.ts), the man page, the shell completion and docs/options.md all come from it.
  */
 
 import { parseProgramChoice } from "../bpf/program_choice.ts";
 import type { QuotaType } from "../ext4/quota/quota_file.ts";
 import { fail } from "../sys/fs_error.ts";
+import { IGNORED_OPTIONS } from "./ignored_options.ts";
+import { flag, type MountOption, passed, value } from "./mount_option.ts";
 import { parseNumber, parseSeconds, parseSize } from "./option_list.ts";
 import { DEFAULT_COMMIT_SECONDS, type Draft, type MountSettings } from "./settings.ts";
-
-/** One option. */
-export interface MountOption {
-  /** The name and, behind it, other names for the same. One that ends in `*` is a beginning. */
-  readonly names: readonly string[];
-  /** What stands behind the equals sign; without it, the option takes no value. */
-  readonly argument?: string;
-  /** The option may also stand without its value. */
-  readonly argumentIsOptional?: boolean;
-  readonly group: OptionGroup;
-  /** What it does, as a sentence without its full stop; for an ignored one, why it is. */
-  readonly doc: string;
-  readonly effect: "apply" | "libfuse" | "ignored";
-  readonly apply?: (settings: Draft, value: string, name: string) => void;
-}
-
-/** Headings of the documentation, in order. */
-export const OPTION_GROUPS = {
-  image: "Finding the file system",
-  behavior: "Behavior of the mount",
-  server: "The server",
-  libfuse: "Handed on to libfuse",
-  ignored: "Accepted without effect",
-} as const;
-
-export type OptionGroup = keyof typeof OPTION_GROUPS;
-
-type Apply = NonNullable<MountOption["apply"]>;
-
-/** An option without a value. Names may be several, parted by spaces. */
-function flag(names: string, group: OptionGroup, doc: string, apply: Apply): MountOption {
-  return { names: names.split(" "), group, doc, effect: "apply", apply };
-}
-
-function value(
-  names: string,
-  argument: string,
-  group: OptionGroup,
-  doc: string,
-  apply: Apply,
-): MountOption {
-  return { names: names.split(" "), argument, group, doc, effect: "apply", apply };
-}
-
-function passed(name: string, doc: string, argument?: string): MountOption {
-  return { names: [name], argument, group: "libfuse", doc, effect: "libfuse" };
-}
-
-function ignored(names: string, doc: string, argument?: string): MountOption {
-  return { names: names.split(" "), argument, group: "ignored", doc, effect: "ignored" };
-}
-
-const OF_FSTAB = "for mount(8) and fstab, which have acted on it before the server starts";
-const OF_WRITING = "about how the kernel's driver writes, which changes nothing in what is stored";
-const OF_TUNING = "tunes the kernel's own driver";
-const OF_RESERVED = "the superblock says whom the reserved blocks are for: tune2fs -u and -g";
-const OF_CACHING = "the server owns the device, so what the kernel keeps never goes stale";
-const OF_THREADS = "one thread serves the file system";
-const OF_SIZES = "the server agrees on the best sizes and abilities with the kernel by itself";
 
 export const MOUNT_OPTIONS: readonly MountOption[] = [
   flag("ro", "image", "mount read-only; the device is never written to", (settings) => {
@@ -443,49 +381,7 @@ export const MOUNT_OPTIONS: readonly MountOption[] = [
   passed("defcontext", "SELinux context of files without one", "CONTEXT"),
   passed("rootcontext", "SELinux context of the root directory", "CONTEXT"),
 
-  ignored("defaults auto noauto nouser users owner group", OF_FSTAB),
-  { ...ignored("user", OF_FSTAB, "NAME"), argumentIsOptional: true },
-  ignored("nofail _netdev _rnetdev silent loud", OF_FSTAB),
-  { ...ignored("x-* X-* comment", OF_FSTAB, "TEXT"), argumentIsOptional: true },
-  ignored("lazytime nolazytime", "changes of times are written with the next commit"),
-  ignored("discard nodiscard", "freed space is given back to the device by fstrim(8)"),
-  ignored("data_err", OF_WRITING, "MODE"),
-  ignored("max_batch_time min_batch_time", OF_WRITING, "TIME"),
-  ignored("delalloc nodelalloc auto_da_alloc noauto_da_alloc", OF_WRITING),
-  ignored("journal_checksum nojournal_checksum journal_async_commit", OF_WRITING),
-  ignored("journal_ioprio", OF_WRITING, "LEVEL"),
-  ignored("i_version noi_version iversion noiversion", OF_WRITING),
-  ignored("dioread_lock dioread_nolock mblk_io_submit nomblk_io_submit bh nobh", OF_WRITING),
-  ignored("orlov oldalloc reservation noreservation", OF_WRITING),
-  ignored("stripe", OF_WRITING, "BLOCKS"),
-  ignored("max_dir_size_kb", OF_WRITING, "KIB"),
-  ignored("inode_readahead_blks mb_optimize_scan", OF_TUNING, "NUMBER"),
-  { ...ignored("init_itable", OF_TUNING, "NUMBER"), argumentIsOptional: true },
-  ignored("noinit_itable mbcache nombcache", OF_TUNING),
-  ignored("prefetch_block_bitmaps no_prefetch_block_bitmaps", OF_TUNING),
-  ignored("block_validity noblock_validity", "the server always checks where blocks lie"),
-  {
-    ...ignored("check", "the server always checks what it reads", "HOW"),
-    argumentIsOptional: true,
-  },
-  ignored("nocheck", "the server always checks what it reads"),
-  ignored("warn_on_error nowarn_on_error mand nomand", OF_TUNING),
-  { ...ignored("dax", "FUSE has no such access to this device", "HOW"), argumentIsOptional: true },
-  ignored("inlinecrypt", "the server does not decrypt"),
-  ignored("jqfmt", "the format of quota files that are not kept up: see usrjquota", "NAME"),
-  ignored("resuid resgid", OF_RESERVED, "ID"),
-  ignored("nonempty", "libfuse 3 always mounts over directories with content"),
-  ignored("large_read big_writes", OF_SIZES),
-  ignored("max_write max_readahead max_background congestion_threshold", OF_SIZES, "NUMBER"),
-  ignored("async_read sync_read atomic_o_trunc async_dio no_async_dio", OF_SIZES),
-  ignored("splice_read no_splice_read splice_write no_splice_write", OF_SIZES),
-  ignored("splice_move no_splice_move", OF_SIZES),
-  ignored("kernel_cache auto_cache noauto_cache no_auto_inval_data noforget", OF_CACHING),
-  ignored("remember ac_attr_timeout", OF_CACHING, "SECONDS"),
-  ignored("use_ino readdir_ino hard_remove nopath intr", "always so"),
-  ignored("no_remote_lock no_remote_flock no_remote_posix_lock", "locks are the kernel's own"),
-  ignored("clone_fd", OF_THREADS),
-  ignored("max_threads max_idle_threads", OF_THREADS, "NUMBER"),
+  ...IGNORED_OPTIONS,
 ];
 
 function limit(settings: Draft, type: QuotaType): void {

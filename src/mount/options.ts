@@ -2,7 +2,8 @@
 
 import { fail } from "../sys/fs_error.ts";
 import { splitOptionList } from "./option_list.ts";
-import { MOUNT_OPTIONS, type MountOption } from "./option_table.ts";
+import type { MountOption } from "./mount_option.ts";
+import { MOUNT_OPTIONS } from "./option_table.ts";
 import { defaultSettings, type Draft, type MountSettings } from "./settings.ts";
 
 const BY_NAME = new Map(MOUNT_OPTIONS.flatMap((row) => row.names.map((name) => [name, row])));
