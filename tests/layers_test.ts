@@ -22,7 +22,6 @@ const FOREIGN_FUNCTIONS = [
   "sys/messages.ts",
   "sys/system.ts",
   "sys/c_memory.ts",
-  "sys/io_uring.ts",
   "sys/spawn.ts",
   "block/file_device.ts",
 ];

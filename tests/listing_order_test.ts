@@ -59,11 +59,10 @@ Deno.test("ListingOrder: who only lists is told of no files any more", () => {
   list(order, 2, 100, 110);
   order.opened(100);
   order.opened(101);
-  const directories = Array.from({ length: 20 }, (_, index) => 3 + index);
-  const told = directories.map((directory) =>
+  const told = [3, 4, 5, 6, 7].map((directory) =>
     list(order, directory, directory * 1000, directory * 1000 + 3).length
   );
-  assert.deepEqual(told, directories.map((_, index) => index < 16 ? 4 : 0));
+  assert.deepEqual(told, [4, 4, 4, 0, 0]);
 });
 
 Deno.test("ListingOrder: names of one file, and listings in pieces, do no harm", () => {
@@ -95,22 +94,4 @@ Deno.test("Listings: the end is known once it was met, until the listing begins 
   assert.equal(listings.resume(12, 77), true);
   assert.equal(listings.resume(12, 0), false);
   assert.equal(listings.resume(12, 77), false);
-});
-
-Deno.test("ListingOrder: directories with one file each are read in order, too", () => {
-  const order = new ListingOrder();
-  assert.deepEqual(list(order, 2, 100, 100), []);
-  order.opened(100);
-  assert.deepEqual(list(order, 3, 200, 200), []);
-  order.opened(200);
-  assert.deepEqual(list(order, 4, 300, 300), [300]);
-});
-
-Deno.test("ListingOrder: goes on where the kernel had all that was due", () => {
-  const order = new ListingOrder();
-  list(order, 2, 100, 400);
-  order.opened(100);
-  assert.deepEqual(order.opened(101), range(102, 109));
-  assert.deepEqual(order.opened(110), range(111, 126));
-  assert.deepEqual(order.opened(127), range(128, 159));
 });

@@ -246,9 +246,6 @@ export interface Handlers {
     position: number,
     add: (row: DirectoryRow, entry: Entry | undefined) => boolean,
   ): void;
-
-  /** The kernel has taken a listing with attributes: it knows these nodes. */
-  listed?(): void;
   releasedir(nodeId: number, handle: number): void;
 
   statfs(nodeId: number): StatFs;

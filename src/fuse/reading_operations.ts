@@ -219,7 +219,6 @@ export const READING_OPERATIONS: readonly Operation[] = [
       });
       if (reply.listing(request, rows)) {
         for (const nodeId of listed) handlers.remember?.(nodeId);
-        handlers.listed?.();
       }
     },
   },

@@ -293,13 +293,6 @@ export const FuseNotifyInvalInodeOut = struct("fuse_notify_inval_inode_out", 24,
   off: u64,
   len: u64,
 });
-/** As FuseNotifyInvalInodeOut; the content of the file follows. */
-export const FuseNotifyStoreOut = struct("fuse_notify_store_out", 24, {
-  nodeid: u64,
-  offset: u64,
-  size: u32,
-  padding: u32,
-});
 /** The name follows, then padding up to a multiple of 8. READDIRPLUS puts an entry in front. */
 export const FuseDirent = struct("fuse_dirent", 24, {
   ino: u64,
@@ -391,4 +384,3 @@ export const FUSE_SETXATTR_ACL_KILL_SGID = 1 << 0;
 
 /** `error` of a message that no request asked for */
 export const FUSE_NOTIFY_INVAL_INODE = 2;
-export const FUSE_NOTIFY_STORE = 4;

@@ -26,7 +26,6 @@ import type {
   StatFs,
   Timeouts,
 } from "../fuse/handlers.ts";
-import type { LazyPageStore } from "../fuse/page_store.ts";
 import { startsWith } from "../sys/bytes.ts";
 import { fail, FsError } from "../sys/fs_error.ts";
 import { type AccessTimeRule, AccessTimes } from "./access_times.ts";
@@ -120,11 +119,6 @@ export class Ext4Server implements Handlers {
 
   get createsFreely(): boolean {
     return this.#opensFreely && this.#publisher === undefined;
-  }
-
-  /** Content of files that nobody has asked for yet may go there; only where no file changes. */
-  set pageStore(store: LazyPageStore) {
-    this.#readAhead.pageStore = store;
   }
 
   get refusal(): FsError | undefined {
@@ -236,10 +230,6 @@ export class Ext4Server implements Handlers {
     if (isWhole) this.#listings.ended(nodeId, end);
     this.#readAhead.endListed();
     this.#accessTimes.note(dir);
-  }
-
-  listed(): void {
-    this.#readAhead.storeListed();
   }
 
   statfs(nodeId: number): StatFs {

@@ -19,13 +19,8 @@ const MOST_FILES = 64;
 const MAX_FILES = 65536;
 /** Files that were opened last: more than one program may be at work. */
 const RECENT_FILES = 16;
-/**
- * Listings after which nothing was opened that end the habit. Not few, as of files that the kernel
- * was given with the listing nothing is heard any more.
- */
-const PATIENCE = 16;
-/** Directories in a row whose first file was opened first, as a sign of the habit. */
-const SIGNS = 2;
+/** Listings after which nothing was opened that end the habit. */
+const PATIENCE = 3;
 
 /** A directory that is being read. */
 interface Run {
@@ -55,7 +50,6 @@ export class ListingOrder {
   readonly #recent = new Set<number>();
   /** Above zero: who lists a directory reads its files. */
   #habit = 0;
-  #signs = 0;
   /** The listing that is going on: its directory, and its first and last file so far. */
   #directory = 0;
   #first = 0;
@@ -92,7 +86,7 @@ export class ListingOrder {
 
   /** The beginning of a file is read. Returns the files that will be read soon, if any. */
   opened(file: number): readonly number[] {
-    const run = this.#runOf(file) ?? this.#runFromFirst(file);
+    const run = this.#runOf(file);
     this.#note(file);
     if (run === undefined) return NOTHING;
     this.#habit = PATIENCE;
@@ -106,26 +100,8 @@ export class ListingOrder {
       return place.run;
     }
     const previous = this.#previous.get(file);
-    if (previous === undefined) return undefined;
-    const before = this.#places.get(previous);
-    if (before !== undefined && before.run.end === previous) return this.#goOn(before.run, file);
-    if (!this.#recent.has(previous)) return undefined;
+    if (previous === undefined || !this.#recent.has(previous)) return undefined;
     return { end: file, due: 0, passed: 0, batch: FIRST_FILES };
-  }
-
-  /** Several times in a row, the first file of a listing was opened first. */
-  #runFromFirst(file: number): Run | undefined {
-    this.#signs = this.#previous.get(file) === 0 ? this.#signs + 1 : 0;
-    if (this.#signs < SIGNS) return undefined;
-    return { end: file, due: 0, passed: 0, batch: FIRST_FILES };
-  }
-
-  /** All that was due has been passed: perhaps the kernel had it already, and did not ask. */
-  #goOn(run: Run, file: number): Run {
-    run.end = file;
-    this.#places.set(file, { run, number: run.due++ });
-    run.passed = run.due;
-    return run;
   }
 
   #advance(run: Run): readonly number[] {

@@ -5,17 +5,15 @@
  *
  * - who reads a file from front to back gets a window that stays ahead of him
  * - who reads the files of a directory in the order of its listing gets the next ones
- *   (listing_order.ts); on a mount that only reads they go into the kernel's cache right away
+ *   (listing_order.ts)
  * - who lists a directory goes on to list those in it (find, du, rm)
  * - who reads many random places of a file reads still more of them (random_reads.ts)
  */
 
 import type { DataSource } from "../block/device.ts";
-import { fileSources } from "../ext4/content/read.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
 import type { Inode } from "../ext4/inode/inode.ts";
 import { mapBlocks } from "../ext4/map/block_map.ts";
-import { type LazyPageStore, PageStore, type StoredFile } from "../fuse/page_store.ts";
 import { FsError } from "../sys/fs_error.ts";
 import { DevicePieces } from "./device_pieces.ts";
 import { forgetOldest } from "./forget_oldest.ts";
@@ -33,8 +31,6 @@ const MAX_READERS = 64;
 /** How much to read of each file that comes next in a listing. */
 const MOST_OF_NEXT = 256 << 10;
 
-const NO_FILES: readonly Inode[] = [];
-
 /** A file that is being read from front to back. */
 interface Reader {
   /** Where the next request starts. */
@@ -49,10 +45,6 @@ export class ReadAhead {
   readonly #readers = new Map<number, Reader>();
   readonly #order = new ListingOrder();
   readonly #pieces: DevicePieces;
-  /** Files of a listing that will be read, and that the kernel does not know yet. */
-  #toStore: readonly Inode[] = NO_FILES;
-  /** Where the content of files may go that nobody has asked for yet. */
-  pageStore: LazyPageStore | undefined;
   readonly #randomReads = new RandomReads(() => Deno.systemMemoryInfo().available);
 
   constructor(fs: FileSystem) {
@@ -67,7 +59,7 @@ export class ReadAhead {
     length: number,
     sources: readonly DataSource[],
   ): void {
-    if (position === 0) this.#readInOrder(inode);
+    if (position === 0) this.#tellOfFiles(this.#order.opened(inode.ino));
     if (sources.every((source) => source.kind === "memory")) return;
     if (length >= LEAST_REQUEST) this.#moveWindow(inode, position, length);
     else this.#readAtRandom(inode, position + length);
@@ -86,39 +78,17 @@ export class ReadAhead {
 
   /** A piece of a listing is complete. */
   endListed(): void {
-    this.#toStore = this.#tellOf(this.#order.listed());
+    this.#tellOfFiles(this.#order.listed());
     this.#pieces.tell();
   }
 
-  /** The kernel knows the files of the listing now: before, it would not take their content. */
-  storeListed(): void {
-    if (this.#toStore.length > 0) this.pageStore?.store(this.#stored(this.#toStore));
-    this.#toStore = NO_FILES;
-  }
-
-  #readInOrder(inode: Inode): void {
-    const files = this.#tellOf(this.#order.opened(inode.ino));
-    if (files.length > 0) this.pageStore?.store(this.#stored(files));
-  }
-
-  /** Files that will be read as a whole. */
-  #tellOf(inos: readonly number[]): readonly Inode[] {
-    if (inos.length === 0) return NO_FILES;
-    const inodes = inos.flatMap((ino) => this.#inodeOrNothing(ino) ?? []);
-    for (const inode of inodes) this.#gather(inode, 0, Math.min(inode.size, MOST_OF_NEXT));
-    this.#pieces.tell();
-    return inodes;
-  }
-
-  *#stored(inodes: readonly Inode[]): Generator<StoredFile> {
-    for (const inode of inodes) {
-      if (inode.size === 0 || inode.size > PageStore.MAX_SIZE || inode.hasInlineData) continue;
-      try {
-        yield { nodeId: inode.ino, sources: fileSources(this.#fs, inode, 0, inode.size) };
-      } catch (error) {
-        if (!(error instanceof FsError)) throw error;
-      }
+  #tellOfFiles(inos: readonly number[]): void {
+    if (inos.length === 0) return;
+    for (const ino of inos) {
+      const inode = this.#inodeOrNothing(ino);
+      if (inode !== undefined) this.#gather(inode, 0, Math.min(inode.size, MOST_OF_NEXT));
     }
+    this.#pieces.tell();
   }
 
   #moveWindow(inode: Inode, position: number, length: number): void {

@@ -4,7 +4,6 @@ import type { Device } from "../block/device.ts";
 import type { AttachedProgram } from "../bpf/attach.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
 import { openLibfuse } from "../fuse/library.ts";
-import { LazyPageStore } from "../fuse/page_store.ts";
 import { Session } from "../fuse/session.ts";
 import { FsError } from "../sys/fs_error.ts";
 import type { Log } from "../sys/log.ts";
@@ -73,8 +72,6 @@ async function serveFileSystem(
   }, log);
   session.mount(mountpoint);
   if (server.iomap !== undefined) server.iomap.fuseFd = session.fd;
-  using pageStore = new LazyPageStore(() => session.fd);
-  if (fs.isReadOnly && server.iomap === undefined) server.pageStore = pageStore;
   handshake(session);
   if (settings.iomap === "on" && iomap && session.connection?.offersIomap === false) {
     log.warn("file I/O goes through the server: the kernel does not offer iomap");

@@ -79,15 +79,17 @@ export class SharedMapping implements Disposable {
   readonly memory: ArrayBuffer;
   #pointer: Deno.PointerValue;
 
-  /** mmap(2) of `size` bytes of a descriptor, which may be closed afterwards. Throws FsError. */
-  constructor(fd: number, size: number, position = 0) {
+  /**
+   * mmap(2) of the first `size` bytes of a descriptor, which may be closed afterwards. Throws FsError.
+   */
+  constructor(fd: number, size: number) {
     const pointer = allocator().mmap(
       null,
       BigInt(size),
       PROT_READ | PROT_WRITE,
       MAP_SHARED,
       fd,
-      BigInt(position),
+      0n,
     );
     if (pointer === null || addressOf(pointer) === MAP_FAILED) {
       const errno = lastErrno();

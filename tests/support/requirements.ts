@@ -3,8 +3,6 @@
  * is a failure; elsewhere the test says what it misses, and does nothing.
  */
 
-import { FsError } from "../../src/sys/fs_error.ts";
-import { IoUring } from "../../src/sys/io_uring.ts";
 import { FUSE4FS } from "./mount.ts";
 
 export type Requirement =
@@ -20,7 +18,6 @@ export type Requirement =
   | "images"
   | "sfdisk"
   | "xfs and btrfs"
-  | "io_uring"
   | "acl"
   | "python3"
   | "clang"
@@ -45,7 +42,6 @@ const PIECES: Record<Requirement, { readonly words: string; readonly found: () =
     words: "mkfs.xfs and mkfs.btrfs",
     found: () => inPath("mkfs.xfs") && inPath("mkfs.btrfs"),
   },
-  io_uring: { words: "io_uring", found: hasIoUring },
   acl: { words: "setfacl and getfattr", found: () => inPath("setfacl") && inPath("getfattr") },
   clang: { words: "clang", found: () => inPath("clang") },
   make: { words: "make and gcc-12", found: () => inPath("make") && inPath("gcc-12") },
@@ -82,15 +78,4 @@ export function exists(path: string): boolean {
 function inPath(program: string): boolean {
   const folders = (Deno.env.get("PATH") ?? "").split(":");
   return [...folders, "/sbin", "/usr/sbin"].some((folder) => exists(`${folder}/${program}`));
-}
-
-/** Some systems do not let programs have it. */
-function hasIoUring(): boolean {
-  try {
-    IoUring.open(8, 1)[Symbol.dispose]();
-    return true;
-  } catch (error) {
-    if (error instanceof FsError) return false;
-    throw error;
-  }
 }
