@@ -27,7 +27,7 @@ import {
   stopWriting,
 } from "./start_writing.ts";
 import type { Superblock } from "./superblock/superblock.ts";
-import { findSuperblock } from "./superblock/superblock_search.ts";
+import { findSuperblock, type FoundSuperblock } from "./superblock/superblock_search.ts";
 import { type WriteOptions, Writing } from "./writing.ts";
 
 const DEFAULT_CACHE_BYTES = 32 * 2 ** 20;
@@ -104,8 +104,7 @@ export class FileSystem {
    * file system can be read, but not written, and EBUSY where another host has it.
    */
   static open(device: Device, options: OpenOptions): FileSystem {
-    const { superblock, block } = findSuperblock(device, options.superblockBlock, options.log);
-    refuseUnreadable(superblock);
+    const { superblock, block } = readableSuperblock(device, options.superblockBlock, options.log);
     warnOfTruncation(device, superblock, options.log);
     const onDevice = new FileSystem(device, superblock, block, options);
     if (options.write !== undefined) return onDevice.#openForWriting(block, options, options.write);
@@ -163,6 +162,11 @@ export class FileSystem {
     return this.writing.transactions.run(operation);
   }
 
+  /** True where the record of a number, which should be free, is that of a file. */
+  isFile(ino: number): boolean {
+    return this.#inodes.isFile(ino);
+  }
+
   /** Announces changes to an inode: see InodeTable.modify. */
   modifyInode(handle: Handle, inode: Inode): void {
     this.#inodes.modify(handle, inode);
@@ -183,8 +187,8 @@ export class FileSystem {
    * descriptors are read anew.
    */
   reopenedOn(device: Device): FileSystem {
-    const { superblock } = findSuperblock(device, this.#superblockBlock, this.log);
-    return new FileSystem(device, superblock, this.#superblockBlock, this.#options);
+    const { superblock, block } = readableSuperblock(device, this.#superblockBlock, this.log);
+    return new FileSystem(device, superblock, block, this.#options);
   }
 
   /** Lets `act` write to a device that nobody else has, whatever the file system is open for. */
@@ -259,6 +263,8 @@ export class FileSystem {
     try {
       const isOutdated = recoverForWriting(this, options.externalJournal, write.now);
       const fs = isOutdated ? this.reopenedOn(this.device) : this;
+      // The log may have brought another superblock.
+      if (isOutdated) requireWritable(fs, fs.#superblockBlock);
       fs.#checkRoot();
       fs.#writing = startWriting(fs, write, options.externalJournal, protection);
       cleanOrphans(fs);
@@ -284,6 +290,17 @@ export class FileSystem {
     }
     return recoverInMemory(this, options.externalJournal);
   }
+}
+
+/** As findSuperblock. Throws EINVAL for what cannot be read here. */
+function readableSuperblock(
+  device: Device,
+  wanted: number | undefined,
+  log: Log,
+): FoundSuperblock {
+  const found = findSuperblock(device, wanted, log);
+  refuseUnreadable(found.superblock);
+  return found;
 }
 
 function refuseUnreadable(superblock: Superblock): void {

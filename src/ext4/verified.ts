@@ -11,6 +11,7 @@ export const Kind = {
   XATTR_BLOCK: 10,
   BITMAP: 11,
   ORPHAN_BLOCK: 12,
+  POINTERS: 13,
 } as const;
 
 /**

@@ -115,11 +115,16 @@ export class Bitmaps {
   #checkInodes(group: number, words: Words): void {
     const { inodesPerGroup } = this.#fs.superblock;
     const { freeInodes, unusedInodes } = this.#fs.groups.get(group);
+    if (unusedInodes > inodesPerGroup) {
+      throw corrupt(`group descriptor: ${unusedInodes} unused inodes of ${inodesPerGroup}`, {
+        group,
+      });
+    }
     const free = countZeros(words, 0, inodesPerGroup);
     if (free !== freeInodes) {
       throw corrupt(`inode bitmap: ${free} free, by the descriptor ${freeInodes}`, { group });
     }
-    if (!areAllClear(words, Math.max(0, inodesPerGroup - unusedInodes), inodesPerGroup)) {
+    if (!areAllClear(words, inodesPerGroup - unusedInodes, inodesPerGroup)) {
       throw corrupt("inode bitmap: inodes that were never used are in use", { group });
     }
   }

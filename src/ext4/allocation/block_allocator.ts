@@ -128,7 +128,7 @@ export class BlockAllocator {
     if (mayGrow) reservations.drop(inode.ino, handle);
     const continues = isGrowing || goal !== inodeGoal(this.#fs, inode);
     const isDisplaced = mayGrow && continues && !isGrowing;
-    const found = this.#find(handle, request, {
+    const found = this.#findUnused(handle, request, {
       ahead: isGrowing ? this.#aheadOf(inode) : isDisplaced ? AHEAD_OF_DISPLACED : 0,
       continues,
     });
@@ -140,7 +140,7 @@ export class BlockAllocator {
 
   /** The same at nobody's cost, as for a block that several inodes share. */
   allocateUncharged(handle: Handle, request: Omit<BlockRequest, "inode">): BlockRun {
-    const run = this.#find(handle, request, { ahead: 0, continues: true });
+    const run = this.#findUnused(handle, request, { ahead: 0, continues: true });
     this.#parts.space.take(handle, run);
     return this.#handOut(request, run);
   }
@@ -195,6 +195,34 @@ export class BlockAllocator {
     const bitmaps = new Bitmaps(this.#fs, zones);
     const space = new FreeSpace(this.#fs, bitmaps, this.#transactions);
     return { zones, bitmaps, space, reservations: new Reservations(space) };
+  }
+
+  /**
+   * As #find, but for groups whose bitmap calls free what is known to be in use: a block of metadata
+   * would be changed under the hands of the very operation that asks.
+   */
+  #findUnused(
+    handle: Handle,
+    request: Omit<BlockRequest, "inode">,
+    hints: SearchHints,
+  ): ClusterRun {
+    for (;;) {
+      const run = this.#find(handle, request, hints);
+      const inUse = this.#firstInUse(this.#blocksOf(run));
+      if (inUse === undefined) return run;
+      const place = { group: run.group, block: inUse };
+      this.#parts.space.giveUp(run.group, corrupt("block bitmap: a block in use is free", place));
+    }
+  }
+
+  /** A block that memory knows as metadata. Those that were freed are forgotten at the commit. */
+  #firstInUse({ block, count }: BlockRun): number | undefined {
+    const { cache } = this.#fs;
+    for (let number = block; number < block + count; number++) {
+      const known = cache.peek(number);
+      if (known !== undefined && (known.verifiedAs !== 0 || known.holds > 0)) return number;
+    }
+    return undefined;
   }
 
   /** Free clusters for a request, at most as many as it asks for. Throws ENOSPC. */
@@ -289,11 +317,15 @@ export class BlockAllocator {
   }
 
   #handOut(request: Omit<BlockRequest, "inode">, run: ClusterRun): BlockRun {
-    const { clusterRatio, blocksCount } = this.#fs.superblock;
-    const block = this.#blockOf(run.group, run.start);
-    const count = Math.min(run.length * clusterRatio, blocksCount - block);
+    const { block, count } = this.#blocksOf(run);
     if (request.purpose === "data") this.#dropStale(block, count);
     return { block, count };
+  }
+
+  #blocksOf(run: ClusterRun): BlockRun {
+    const { clusterRatio, blocksCount } = this.#fs.superblock;
+    const block = this.#blockOf(run.group, run.start);
+    return { block, count: Math.min(run.length * clusterRatio, blocksCount - block) };
   }
 
   /** What is written to these blocks now passes the cache by, which may know them from before. */

@@ -204,6 +204,12 @@ export class FreeSpace {
     this.#discarded.set(group, shortest);
   }
 
+  /** Leaves a group alone from now on, and reports why. */
+  giveUp(group: number, error: FsError): void {
+    this.#damaged.add(group);
+    this.#fs.report(error);
+  }
+
   /** The bitmap, or undefined where it is damaged, which is reported once. */
   #bitmap(group: number): Block | undefined {
     if (this.#damaged.has(group)) return undefined;
@@ -211,8 +217,7 @@ export class FreeSpace {
       return this.#bitmaps.ofBlocks(group);
     } catch (error) {
       if (!(error instanceof FsError) || !error.isCorruption) throw error;
-      this.#damaged.add(group);
-      this.#fs.report(error);
+      this.giveUp(group, error);
       return undefined;
     }
   }

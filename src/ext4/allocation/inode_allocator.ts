@@ -108,10 +108,27 @@ export class InodeAllocator {
       if (bitmap === undefined) continue;
       const bit = this.#freeBit(group, bitmap, withheld.get(group) ?? NOTHING_WITHHELD);
       if (bit === undefined || !this.#prepare(handle, group)) continue;
+      const ino = group * inodesPerGroup + bit + 1;
+      if (this.#isFile(group, bit)) {
+        this.#giveUp(group, corrupt("inode bitmap: an inode in use is free", { ino, group }));
+        continue;
+      }
       this.#take(handle, group, bitmap, bit, isDirectory);
-      return group * inodesPerGroup + bit + 1;
+      return ino;
     }
     return undefined;
+  }
+
+  /** True where the bitmap is wrong. What was never used may hold anything. */
+  #isFile(group: number, bit: number): boolean {
+    const { inodesPerGroup } = this.#fs.superblock;
+    const used = inodesPerGroup - this.#fs.groups.get(group).unusedInodes;
+    return bit < used && this.#fs.isFile(group * inodesPerGroup + bit + 1);
+  }
+
+  #giveUp(group: number, error: FsError): void {
+    this.#damaged.add(group);
+    this.#fs.report(error);
   }
 
   #freeBit(
@@ -155,8 +172,7 @@ export class InodeAllocator {
       return this.#fs.writing.blocks.bitmaps.ofInodes(group);
     } catch (error) {
       if (!(error instanceof FsError) || !error.isCorruption) throw error;
-      this.#damaged.add(group);
-      this.#fs.report(error);
+      this.#giveUp(group, error);
       return undefined;
     }
   }

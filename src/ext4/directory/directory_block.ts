@@ -74,9 +74,12 @@ export function leafChain(fs: FileSystem, dir: Inode, block: Block): EntryChain 
   const { bytes, view, number } = block;
   const end = leafEnd(fs);
   const chain = { bytes, view, start: 0, end, block: number };
-  if (!fs.superblock.hasMetadataChecksums) return chain;
-  const tail = end;
   const seen = leafClaim(dir);
+  if (!fs.superblock.hasMetadataChecksums) {
+    block.verifiedAs = seen;
+    return chain;
+  }
+  const tail = end;
   if (block.verifiedAs !== seen) {
     const hasTail = Tail.det_reserved_zero1.get(view, tail) === 0 &&
       Tail.det_rec_len.get(view, tail) === Tail.byteLength &&

@@ -29,6 +29,8 @@ import { claim, Kind } from "../verified.ts";
 /** Levels of nodes, the root among them: two, or three with large_dir. */
 const MAX_LEVELS = 2;
 const MAX_LEVELS_LARGE_DIR = 3;
+/** Steps without a look at where they lead. */
+const UNWATCHED_STEPS = 4;
 /** Block numbers in the index have 28 bits. */
 const BLOCK_MASK = 0x0fffffff;
 /** unused_flags: the tree was made by something that this code does not know. */
@@ -92,16 +94,20 @@ export function indexChecksum(
   { bytes, view }: Block,
   at: number,
 ): number {
-  const count = DxCountLimit.count.get(view, at);
   const tail = indexTail(view, at);
-  let crc = crc32c(seed, bytes, 0, at + count * DxEntry.byteLength);
+  const end = at + DxCountLimit.count.get(view, at) * DxEntry.byteLength;
+  let crc = crc32c(seed, bytes, 0, Math.min(end, tail));
   crc = crc32c(crc, bytes, tail, tail + DxTail.dt_reserved.size);
   return crc32cOfZeros(crc, DxTail.dt_checksum.size);
 }
 
-/** Where the tail of a node is: behind all the entries that it has room for. */
+/**
+ * Where the tail of a node is: behind all the entries that it has room for. It is in the block,
+ * whatever that says of itself, where something else lies in it as well.
+ */
 export function indexTail(view: DataView, at: number): number {
-  return at + DxCountLimit.limit.get(view, at) * DxEntry.byteLength;
+  const tail = at + DxCountLimit.limit.get(view, at) * DxEntry.byteLength;
+  return Math.min(tail, view.byteLength - DxTail.byteLength);
 }
 
 /** The block of a leaf, counted in the directory. */
@@ -135,6 +141,9 @@ export class HashTree {
   readonly #root: IndexNode;
   /** Steps to next leaves that are still sensible: there are no more leaves than blocks. */
   #stepsLeft: number;
+  #steps = 0;
+  /** Leaves that were come to, but for the first few: most ways are short. */
+  readonly #passed = new Set<number>();
 
   /** Throws IndexDamage for a root that makes no sense, EBADMSG for a wrong checksum. */
   constructor(fs: FileSystem, dir: Inode) {
@@ -174,7 +183,7 @@ export class HashTree {
 
   /**
    * Makes the way one to the next leaf, in the order of the hashes; false behind the last. Throws
-   * IndexDamage when the tree has more leaves than the directory has blocks.
+   * IndexDamage when the tree has more leaves than the directory has blocks, or one of them twice.
    */
   advance(path: IndexPath): boolean {
     let level = path.length - 1;
@@ -186,7 +195,13 @@ export class HashTree {
       const { node, entry } = path[level];
       path[level + 1] = { node: this.#childNode(node, entry), entry: 0 };
     }
+    if (++this.#steps > UNWATCHED_STEPS) this.#pass(leafOf(path), path[path.length - 1].node.block);
     return true;
+  }
+
+  #pass(leaf: number, block: Block): void {
+    if (this.#passed.has(leaf)) throw this.#damage(`file block ${leaf} is a leaf twice`, block);
+    this.#passed.add(leaf);
   }
 
   /** The leaves that may hold a name of this hash or a higher one, in the order of their hashes. */
@@ -214,8 +229,8 @@ export class HashTree {
       if (stored !== indexChecksum(this.#dir.checksumSeed, block, at)) {
         throw badChecksum("the directory index", { ino: this.#dir.ino, block: block.number });
       }
-      block.verifiedAs = seen;
     }
+    block.verifiedAs = seen;
     return { block, at, count, limit, level };
   }
 

@@ -114,6 +114,16 @@ export class InodeTable {
     return this.#decode(ino, block, offset);
   }
 
+  /** True where the record of a number, which should be free, is that of a file. */
+  isFile(ino: number): boolean {
+    const kept = this.#kept.get(ino);
+    if (kept !== undefined && kept.linksCount > 0) return true;
+    const { block, offset } = this.locate(ino);
+    const { view } = this.#cache.read(block);
+    return Ext4Inode.i_links_count.get(view, offset) > 0 &&
+      Ext4Inode.i_mode.get(view, offset) !== 0 && Ext4Inode.i_dtime.get(view, offset) === 0;
+  }
+
   #keep(inode: Inode): void {
     if (this.#kept.size >= MAX_KEPT) this.#dropOldest();
     this.#kept.set(inode.ino, inode);
@@ -163,11 +173,8 @@ export class InodeTable {
 
   #check(inode: Inode, block: number): void {
     const { ino } = inode;
-    const { inodeSize, hasMetadataChecksums } = this.#superblock;
-    if (inode.extraSize % 4 !== 0 || EXT4_GOOD_OLD_INODE_SIZE + inode.extraSize > inodeSize) {
-      throw corrupt(`inode: extra size ${inode.extraSize}`, { ino, block });
-    }
-    if (hasMetadataChecksums && !isBlank(inode)) {
+    requireSoundExtraSize(this.#superblock, inode, block);
+    if (this.#superblock.hasMetadataChecksums && !isBlank(inode)) {
       if (inodeChecksum(inode) !== storedChecksum(inode)) {
         throw badChecksum("the inode", { ino, block });
       }
@@ -175,12 +182,7 @@ export class InodeTable {
     if (inode.linksCount === 0 && !this.unlinked.has(ino)) {
       throw fail("ESTALE", "Inode not in use", { ino });
     }
-    if (!FILE_TYPES.has(inode.fileType) && ino >= this.#superblock.firstInode) {
-      throw corrupt(`inode: mode 0${inode.mode.toString(8)}`, { ino, block });
-    }
-    if (inode.size > Number.MAX_SAFE_INTEGER) {
-      throw corrupt(`inode: size ${inode.size}`, { ino, block });
-    }
+    requireSoundRecord(this.#superblock, inode, block);
   }
 
   /** Reads the part of the table around a block, but not what was never used. */
@@ -208,6 +210,24 @@ export class InodeTable {
       } else toDrop--;
     }
   }
+}
+
+/** Throws EUCLEAN for what no inode in use can have. */
+export function requireSoundRecord(superblock: Superblock, inode: Inode, block?: number): void {
+  const { ino } = inode;
+  requireSoundExtraSize(superblock, inode, block);
+  if (!FILE_TYPES.has(inode.fileType) && ino >= superblock.firstInode) {
+    throw corrupt(`inode: mode 0${inode.mode.toString(8)}`, { ino, block });
+  }
+  if (inode.size > Number.MAX_SAFE_INTEGER) {
+    throw corrupt(`inode: size ${inode.size}`, { ino, block });
+  }
+}
+
+function requireSoundExtraSize({ inodeSize }: Superblock, inode: Inode, block?: number): void {
+  const { ino, extraSize } = inode;
+  if (extraSize % 4 === 0 && EXT4_GOOD_OLD_INODE_SIZE + extraSize <= inodeSize) return;
+  throw corrupt(`inode: extra size ${extraSize}`, { ino, block });
 }
 
 /** crc32c of the record, with 16 bits where the record has no room for the upper half. */

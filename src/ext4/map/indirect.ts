@@ -19,6 +19,7 @@ import {
 import { corrupt } from "../../sys/fs_error.ts";
 import type { FileSystem } from "../filesystem.ts";
 import type { Inode } from "../inode/inode.ts";
+import { claim, Kind } from "../verified.ts";
 import type { Mapping } from "./block_map.ts";
 
 export const POINTER_SIZE = 4;
@@ -84,12 +85,14 @@ function blocksLeft(indexes: readonly number[], perBlock: number): number {
   return perBlock ** indexes.length - passed;
 }
 
-/** The block of pointers that a pointer leads to. Throws EUCLEAN. */
+/** The block of pointers that a pointer leads to, known as that from now on. Throws EUCLEAN. */
 export function pointerBlock(fs: FileSystem, inode: Inode, number: number) {
   if (number <= fs.superblock.firstDataBlock || number >= fs.superblock.blocksCount) {
     throw corrupt("indirect block: outside the file system", { ino: inode.ino, block: number });
   }
-  return fs.cache.read(number);
+  const block = fs.cache.read(number);
+  block.verifiedAs = claim(Kind.POINTERS, inode.ino);
+  return block;
 }
 
 /** The run of consecutive block numbers, or of zeros, from `index` on in a table of `length`. */

@@ -17,6 +17,7 @@ import type { ReplayedSpace } from "./fast_commit_replay_space.ts";
 import type { FileSystem } from "../filesystem.ts";
 import { groupOfInode } from "../allocation/group_choice.ts";
 import { Inode } from "../inode/inode.ts";
+import { requireSoundRecord } from "../inode/inode_table.ts";
 
 type InodeRecord = Extract<FastCommitOperation, { kind: "inode" }>;
 
@@ -34,7 +35,9 @@ export function decodeRecord({ superblock }: FileSystem, { ino, record }: InodeR
   }
   const bytes = new Uint8Array(inodeSize);
   bytes.set(record);
-  return new Inode(ino, bytes, 0, features);
+  const inode = new Inode(ino, bytes, 0, features);
+  requireSoundRecord(superblock, inode);
+  return inode;
 }
 
 /** The inode of a number, if a file has it; also one that lost its last name in the replay. */
