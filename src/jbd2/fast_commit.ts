@@ -33,8 +33,12 @@ import { badChecksum, corrupt, fail, type FsError } from "../sys/fs_error.ts";
 import type { Journal } from "./journal.ts";
 
 const EXT4_NAME_LEN = 255;
-/** Most bytes of fast commits to keep in memory; mke2fs gives them a 64th of the journal. */
-const MAX_BYTES = 256 * 2 ** 20;
+/**
+ * Most bytes of fast commits to keep in memory, and most records; mke2fs gives them a 64th of the
+ * journal, 16 MiB of 1 GiB.
+ */
+const MAX_BYTES = 64 * 2 ** 20;
+const MAX_RECORDS = 2 ** 20;
 
 /** One thing that happened. Numbers are as they are on the disk: not checked against anything. */
 export type FastCommitOperation =
@@ -136,11 +140,18 @@ class FastCommitScan implements FastCommits {
         if (tag === EXT4_FC_TAG_HEAD && !this.#takeHead(view, value)) return false;
         this.#crc = crc32c(this.#crc, bytes, at, end);
         const operation = decode(tag, view, value, end);
-        if (operation !== undefined) this.#pending.push(operation);
+        if (operation !== undefined) this.#add(operation);
       }
       at = end;
     }
     return true;
+  }
+
+  #add(operation: FastCommitOperation): void {
+    if (this.operations.length + this.#pending.length >= MAX_RECORDS) {
+      throw fail("ENOMEM", `Cannot replay more than ${MAX_RECORDS} records of fast commits`);
+    }
+    this.#pending.push(operation);
   }
 
   #takeHead(view: DataView, value: number): boolean {

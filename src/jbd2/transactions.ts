@@ -218,11 +218,9 @@ export class Transactions {
     try {
       act();
     } catch (error) {
-      const failure = error instanceof FsError
-        ? error
-        : fail("EIO", `a commit failed in fuse4fs itself: ${error}`);
+      const failure = error instanceof FsError ? error : internalFailure(tooLarge(error));
       this.abort(failure);
-      throw tooLarge(error);
+      throw failure;
     }
   }
 }
@@ -231,6 +229,13 @@ function seal(block: Block): void {
   if (block.isSealed) return;
   block.seal?.(block);
   block.isSealed = true;
+}
+
+/** Whoever waits for the commit must hear of it like of any other failure. */
+function internalFailure(error: unknown): FsError {
+  if (error instanceof FsError) return error;
+  const stack = error instanceof Error ? error.stack : error;
+  return fail("EIO", `a commit failed in fuse4fs itself: ${stack}`);
 }
 
 function tooLarge(error: unknown): unknown {

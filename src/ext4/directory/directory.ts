@@ -164,6 +164,8 @@ function* entriesOf(fs: FileSystem, dir: Inode, chain: EntryChain): Generator<nu
 
 /** Names of one hash, at the most, that a position can tell apart. */
 const NAMES_OF_ONE_HASH = 2 ** 20;
+/** Names that are sorted at a time: all in a leaf and in those that it goes on in. */
+const MOST_AT_ONCE = 2 ** 18;
 const FIRST_HASHED = 3;
 const HASH_END = 2 ** 32;
 
@@ -267,6 +269,12 @@ function leafBatch(
       throw corrupt(`directory: hole at file block ${fileBlock}`, { ino: dir.ino });
     }
     collect(fs, dir, leafChain(fs, dir, block), hash, leaves[0].hash, end, batch);
+    if (batch.length > MOST_AT_ONCE) {
+      throw corrupt(`directory: more than ${MOST_AT_ONCE} names of one hash`, {
+        ino: dir.ino,
+        block: block.number,
+      });
+    }
   }
   return sorted(batch);
 }

@@ -226,7 +226,7 @@ function roomInOrder(
         const here = roomInChain(fs, dir, chain, name, query);
         room ??= here;
       }
-    } else hole ??= fileBlock;
+    } else if (mapping.kind === "hole") hole ??= fileBlock;
     fileBlock += mapping.count;
   }
   return { name, query, room, hole, givesUpIndex };

@@ -185,11 +185,11 @@ export function requireSameProject(dir: Inode, inode: Inode): void {
   throw fail("EXDEV", "The file belongs to another project", { ino: inode.ino });
 }
 
-/** One name of a file is gone. */
+/** One name of a file is gone. More names than links are damage, and no less removable for it. */
 export function dropLink(fs: FileSystem, handle: Handle, inode: Inode): void {
   fs.modifyInode(handle, inode);
   inode.ctime = fs.writing.now();
-  inode.linksCount--;
+  if (inode.linksCount > 0) inode.linksCount--;
   if (inode.linksCount === 0) keepUnlinked(fs, handle, inode);
 }
 

@@ -53,7 +53,7 @@ export function mapBlocks(
 }
 
 /** Data must lie inside the file system, and not over its superblock. */
-function checkRun(fs: FileSystem, inode: Inode, mapping: Mapping): void {
+export function checkRun(fs: FileSystem, inode: Inode, mapping: Mapping): void {
   const { physicalBlock, count } = mapping;
   const { firstDataBlock, blocksCount } = fs.superblock;
   if (physicalBlock <= firstDataBlock || physicalBlock + count > blocksCount) {

@@ -173,8 +173,10 @@ function verifyTail(inode: Inode, block: Block): void {
   }
 }
 
-function tailOffset(block: Block): number {
-  return EXTENT_ENTRY_SIZE * (1 + Header.eh_max.get(block.view, 0));
+/** What the block says of itself may have changed, where something else lies in it as well. */
+function tailOffset({ view }: Block): number {
+  const most = Math.min(Header.eh_max.get(view, 0), blockCapacity(view.byteLength));
+  return EXTENT_ENTRY_SIZE * (1 + most);
 }
 
 /** The header, and that entries are in order and do not overlap. */

@@ -5,10 +5,11 @@
 
 import { EXT_INIT_MAX_LEN } from "../../disk/extent.ts";
 import type { Handle } from "../../jbd2/handle.ts";
-import { ExtentCursor, flatten } from "./extent_cursor.ts";
+import { ExtentCursor, flatten, requireOrdinary } from "./extent_cursor.ts";
 import { entryCount, extentAt, type ExtentRun, lastEntryUpTo } from "./extent_node.ts";
 import type { FileSystem } from "../filesystem.ts";
 import type { Inode } from "../inode/inode.ts";
+import { checkRun } from "./block_map.ts";
 import { writeZeros } from "../content/padded_write.ts";
 
 /** A short unwritten extent is filled with zeros as a whole, rather than being cut in three. */
@@ -47,6 +48,9 @@ export function convertExtent(
   if (run.unwritten === unwritten) return end - fileBlock;
   fs.mapObserver?.changing(inode, run.fileBlock, run.fileBlock + run.count);
   if (!unwritten && isWorthZeroing(fs, run, writtenEnd)) {
+    // The caller knows of the blocks that it asked for only.
+    checkRun(fs, inode, { ...run, kind: "unwritten" });
+    requireOrdinary(fs, inode, run.physicalBlock, run.count);
     writeZeros(fs, run.physicalBlock, 0, (fileBlock - run.fileBlock) * fs.blockSize);
     const rest = run.fileBlock + run.count - end;
     const endBlock = run.physicalBlock + end - run.fileBlock;

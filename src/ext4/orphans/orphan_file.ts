@@ -12,14 +12,12 @@ import { EXT4_ORPHAN_BLOCK_MAGIC, Ext4OrphanBlockTail as Tail } from "../../disk
 import { Ext4SuperBlock as Sb } from "../../disk/superblock.ts";
 import type { Handle } from "../../jbd2/handle.ts";
 import { badChecksum, corrupt, FsError } from "../../sys/fs_error.ts";
+import { requireOrphanFileSize } from "./orphans.ts";
 import { crc32cOfU64 } from "../checksum.ts";
 import type { FileSystem } from "../filesystem.ts";
 import type { Inode } from "../inode/inode.ts";
 import { mapBlocks } from "../map/block_map.ts";
 import { claim, Kind } from "../verified.ts";
-
-/** mke2fs makes no larger ones than of 512 blocks. */
-const MAX_BLOCKS = 1024;
 
 export class OrphanFile {
   readonly #fs: FileSystem;
@@ -40,11 +38,8 @@ export class OrphanFile {
     this.#fs = fs;
     this.#holder = fs.ownInode(Sb.s_orphan_file_inum.get(fs.superblock.view, 0), "orphan file");
     this.#slotsPerBlock = (fs.blockSize - Tail.byteLength) / 4;
-    const blocks = this.#holder.size / fs.blockSize;
-    if (!Number.isInteger(blocks) || blocks > MAX_BLOCKS) {
-      throw corrupt(`orphan file: ${this.#holder.size} bytes`, { ino: this.#holder.ino });
-    }
-    this.#slotCount = blocks * this.#slotsPerBlock;
+    requireOrphanFileSize(fs, this.#holder);
+    this.#slotCount = this.#holder.size / fs.blockSize * this.#slotsPerBlock;
   }
 
   has(ino: number): boolean {

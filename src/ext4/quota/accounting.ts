@@ -111,7 +111,9 @@ function chargeOptions(fs: FileSystem, mustNotFail: boolean): ChargeOptions {
 
 function addBlocks(fs: FileSystem, handle: Handle, inode: Inode, blocks: number): void {
   fs.modifyInode(handle, inode);
-  inode.setBlocks512(inode.blocks512(fs.blockSize) + blocks * (fs.blockSize / 512), fs.blockSize);
+  const sectors = inode.blocks512(fs.blockSize) + blocks * (fs.blockSize / 512);
+  // What it said was wrong before: it never falls below nothing.
+  inode.setBlocks512(Math.max(0, sectors), fs.blockSize);
 }
 
 /** All that is charged for an inode: with it, each large value of an attribute counts as one. */

@@ -146,7 +146,9 @@ export class QuotaFile {
 
   /** Gives the file a block of the file system, where it has none. */
   #growTo(handle: Handle, inode: Inode, fileBlock: number): void {
-    if (mapBlocks(this.#fs, inode, fileBlock, 1).kind === "mapped") return;
+    const { kind } = mapBlocks(this.#fs, inode, fileBlock, 1);
+    if (kind === "mapped") return;
+    if (kind !== "hole") throw this.damage(`file block ${fileBlock} is ${kind}`);
     const wanted = { fileBlock, count: 1, purpose: "metadata" } as const;
     const { physicalBlock } = mapNewBlocks(this.#fs, handle, inode, wanted);
     handle.create(physicalBlock);

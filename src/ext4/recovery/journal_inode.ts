@@ -11,6 +11,9 @@ import type { FileSystem } from "../filesystem.ts";
 import type { Inode } from "../inode/inode.ts";
 import { mapBlocks } from "../map/block_map.ts";
 
+/** Pieces of a journal, which mke2fs and tune2fs lay out as a few. Pointers to pointers can make any. */
+const MAX_RUNS = 2 ** 18;
+
 /** Journal blocks that lie together on the device. */
 interface Run {
   readonly journalBlock: number;
@@ -62,6 +65,9 @@ export function journalInodeBlocks(fs: FileSystem, inode: Inode): WritableJourna
 function mapAll(fs: FileSystem, inode: Inode, length: number): Run[] {
   const runs: Run[] = [];
   for (let block = 0; block < length;) {
+    if (runs.length >= MAX_RUNS) {
+      throw corrupt(`journal inode: in more than ${MAX_RUNS} pieces`, { ino: inode.ino });
+    }
     const { kind, physicalBlock, count } = mapBlocks(fs, inode, block, length - block);
     if (kind !== "mapped") {
       throw corrupt(`journal inode: block ${block} is ${kind}`, { ino: inode.ino });

@@ -42,7 +42,7 @@ export function inheritAcls(
   }
   if (inode.isDirectory) storeAcl(fs, handle, inode, EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT, inherited);
   const access = withinMode(inherited, inode.mode);
-  inode.mode = (inode.mode & ~RWX_OF_ALL) | modeOf(access);
+  inode.mode = (inode.mode & ~RWX_OF_ALL) | atPlace({ ino: dir.ino }, () => modeOf(access));
   if (isMoreThanMode(access)) {
     storeAcl(fs, handle, inode, EXT4_XATTR_INDEX_POSIX_ACL_ACCESS, access);
   }
