@@ -64,7 +64,12 @@ export function damage(base: FuzzBase, seed: number): Uint8Array<ArrayBuffer> {
 /** Values that sizes, counts and pointers go wrong with. */
 const EDGES = [0, 1, 2, 4, 7, 8, 11, 12, 255, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000];
 
-function changeOnce(base: FuzzBase, bytes: Uint8Array<ArrayBuffer>, random: Random): void {
+/** One change by chance somewhere in the targets, or in the superblock. */
+export function changeOnce(
+  base: Pick<FuzzBase, "targets">,
+  bytes: Uint8Array<ArrayBuffer>,
+  random: Random,
+): void {
   const view = new DataView(bytes.buffer);
   const target = random.oneIn(6)
     ? { start: SUPERBLOCK_OFFSET, length: SUPERBLOCK_SIZE }

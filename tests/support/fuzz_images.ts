@@ -84,8 +84,11 @@ const BASES: Record<string, Base> = {
   },
 };
 
-/** Makes the images in a folder; gives their paths by name. */
-export async function makeFuzzImages(folder: string): Promise<Map<string, string>> {
+/**
+ * Makes the images in a folder; gives their paths by name.
+ * @param spare room for more than there is in them, in KiB
+ */
+export async function makeFuzzImages(folder: string, spare = 0): Promise<Map<string, string>> {
   const images = new Map<string, string>();
   using source = new TempDir();
   fill(source.path);
@@ -97,7 +100,7 @@ export async function makeFuzzImages(folder: string): Promise<Map<string, string
       ...["-E", "hash_seed=89abcdef-0123-4567-89ab-cdef01234567"],
       ...base.mke2fs.split(" "),
       image,
-      `${base.kilobytes}k`,
+      `${base.kilobytes + spare}k`,
     ], { env: { E2FSPROGS_FAKE_TIME: "1700000000" } });
     const hasExtents = base.mke2fs.includes("ext4") && !base.mke2fs.includes("inline_data");
     if (hasExtents) await debugfs(image, ["fallocate /unwritten 0 9"]);
@@ -110,7 +113,7 @@ export async function makeFuzzImages(folder: string): Promise<Map<string, string
 }
 
 /** One of everything, and as little of it as will do. */
-function fill(root: string): void {
+export function fill(root: string): void {
   mkdir(`${root}/names`);
   mknod(`${root}/linked`, S_IFREG | 0o644);
   for (let index = 0; index < 60; index++) {
