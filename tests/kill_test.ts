@@ -59,17 +59,19 @@ async function workAndKill(
   milliseconds: number,
 ): Promise<string[]> {
   await mountFuse4fs(image, dir, "commit=1");
-  const children = writers.map(spawnWriter);
-  const ends = children.map((child) => child.output());
-  // On a busy machine programs take long to start.
-  await waitUntil(() => writers.every(({ log }) => exists(log)), "the writers have begun");
-  await new Promise((resolve) => setTimeout(resolve, milliseconds));
-  const server = serverOf(image);
-  assert.ok(server !== undefined, "the server is still there");
-  Deno.kill(server, "SIGKILL");
-  const outputs = await Promise.all(ends);
-  while (mountAt(dir) !== undefined) await run("umount", ["-l", dir]);
-  return outputs.map(({ stderr }) => new TextDecoder().decode(stderr));
+  const ends = writers.map((writer) => spawnWriter(writer).output());
+  try {
+    // On a busy machine programs take long to start.
+    await waitUntil(() => writers.every(({ log }) => exists(log)), "the writers have begun");
+    await new Promise((resolve) => setTimeout(resolve, milliseconds));
+    const server = serverOf(image);
+    assert.ok(server !== undefined, "the server is still there");
+    Deno.kill(server, "SIGKILL");
+    return (await Promise.all(ends)).map(({ stderr }) => new TextDecoder().decode(stderr));
+  } finally {
+    // Where that went wrong, the mount goes all the same, or the folder could not be removed.
+    while (mountAt(dir) !== undefined) await run("umount", ["-l", dir]);
+  }
 }
 
 function exists(path: string): boolean {

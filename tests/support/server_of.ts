@@ -5,20 +5,30 @@ export function serverOf(image: string): number | undefined {
   const { dev, ino } = Deno.statSync(image);
   for (const line of Deno.readTextFileSync("/proc/locks").split("\n")) {
     const [, , , , pid, file] = line.split(/\s+/);
+    if (!file?.endsWith(`:${ino}`)) continue;
     // Files of other file systems may have the same number.
-    if (file?.endsWith(`:${ino}`) && hasOpen(pid, dev, ino)) return Number(pid);
+    const opened = openFiles(pid);
+    if (opened.some((info) => info.dev === dev && info.ino === ino)) return Number(pid);
   }
   return undefined;
 }
 
-function hasOpen(pid: string, dev: number, ino: number | null): boolean {
+/** The files that a process has open; those that it closes meanwhile may be missing. */
+function openFiles(pid: string): Deno.FileInfo[] {
+  const folder = `/proc/${pid}/fd`;
+  return entriesOf(folder).flatMap((name) => {
+    try {
+      return [Deno.statSync(`${folder}/${name}`)];
+    } catch {
+      return [];
+    }
+  });
+}
+
+function entriesOf(folder: string): string[] {
   try {
-    return [...Deno.readDirSync(`/proc/${pid}/fd`)].some(({ name }) => {
-      const info = Deno.statSync(`/proc/${pid}/fd/${name}`);
-      return info.dev === dev && info.ino === ino;
-    });
+    return Array.from(Deno.readDirSync(folder), ({ name }) => name);
   } catch {
-    // It has ended, or closed what was just listed.
-    return false;
+    return [];
   }
 }
