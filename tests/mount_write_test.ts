@@ -252,6 +252,31 @@ Deno.test("mount: a second writer is refused, whoever the first one is", async (
   }
 });
 
+Deno.test("mount: a second writer is refused, whichever way it comes to the image", async () => {
+  if (!requires(...NEEDS, "loop")) return;
+  await using bench = await Bench.open();
+  const second = bench.folder.mkdir("second");
+  await using one = await attachLoop(bench.image);
+  await using other = await attachLoop(bench.image);
+  const refused = async (path: string) => {
+    const { code, stderr } = await fuse4fs([path, second]);
+    assert.equal(code, 32, path);
+    assert.match(stderr, new RegExp(`already mounted on ${bench.dir} `), path);
+  };
+  await bench.mount();
+  await refused(one.path);
+  await bench.umount();
+  for (const option of ["blkdev", "noblkdev"]) {
+    await fuse4fs([one.path, bench.dir, "-o", option], { codes: [0] });
+    await refused(bench.image);
+    await refused(other.path);
+    await bench.umount();
+  }
+  await using _kernel = await mountKernel(one.path, bench.dir, "rw");
+  await refused(bench.image);
+  await refused(other.path);
+});
+
 for (const [option, type] of [["blkdev", "fuseblk.fuse4fs"], ["noblkdev", "fuse.fuse4fs"]]) {
   Deno.test(`mount -o ${option}: a block device is ours alone`, async () => {
     if (!requires(...NEEDS, "loop")) return;

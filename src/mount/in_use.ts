@@ -4,9 +4,12 @@
  *
  * An image can be reached by several ways, so the ways are compared, not the paths:
  *
- *     image file --- loop device --- mount of the kernel
+ *     image file --- loop device --- mount of the kernel, fuse4fs, fuse2fs
  *               \--- fuse4fs, fuse2fs
  *     disk --- partition --- mount of the kernel
+ *
+ * The system keeps two writers away from one block device, but not from two loop devices of one file,
+ * nor from one of these and the file itself.
  */
 
 import { splitDevice } from "../sys/stat.ts";
@@ -22,11 +25,17 @@ export interface ByteRange {
 export function findUses(path: string, part?: ByteRange): MountInfo[] {
   const target = identify(path);
   if (target === undefined) return [];
-  const devices = target.kind === "device"
-    ? devicesOf(target.id, part)
-    : loopDevicesOf(target.id, part);
+  const backing = target.kind === "device" ? backingOf(target.id, part) : { file: target.id, part };
+  const devices = new Set(target.kind === "device" ? devicesOf(target.id, part) : []);
+  if (backing !== undefined) {
+    for (const device of loopDevicesOf(backing.file, backing.part)) devices.add(device);
+  }
+  const isConcerned = (source: Identity | undefined) => {
+    if (source === undefined) return false;
+    return source.kind === "device" ? devices.has(source.id) : source.id === backing?.file;
+  };
   return readMounts().filter((mount) =>
-    devices.has(mount.device) || (servesImage(mount) && isSame(identify(mount.source), target))
+    devices.has(mount.device) || (servesImage(mount) && isConcerned(identify(mount.source)))
   );
 }
 
@@ -53,10 +62,6 @@ function identify(path: string): Identity | undefined {
   }
 }
 
-function isSame(a: Identity | undefined, b: Identity): boolean {
-  return a !== undefined && a.kind === b.kind && a.id === b.id;
-}
-
 /** `8:1` */
 function deviceNumber(rdev: number): string {
   const { major, minor } = splitDevice(rdev);
@@ -76,6 +81,22 @@ function devicesOf(number: string, part: ByteRange | undefined): Set<string> {
     if (overlaps(part, { start: start * 512, size: size * 512 })) devices.add(name);
   }
   return devices;
+}
+
+/** The file, and the part of it, that a loop device shows, or one of its partitions. */
+function backingOf(
+  number: string,
+  part: ByteRange | undefined,
+): { readonly file: string; readonly part: ByteRange } | undefined {
+  const folder = `/sys/dev/block/${number}`;
+  const partition = readNumber(`${folder}/start`);
+  const loop = `${folder}${partition === undefined ? "" : "/.."}/loop`;
+  const file = readLine(`${loop}/backing_file`);
+  const identity = file === undefined ? undefined : identify(file);
+  if (identity === undefined) return undefined;
+  const start = (readNumber(`${loop}/offset`) ?? 0) + (partition ?? 0) * 512;
+  const within = part ?? { start: 0, size: (readNumber(`${folder}/size`) ?? 0) * 512 };
+  return { file: identity.id, part: { start: start + within.start, size: within.size } };
 }
 
 /** The loop devices on a file, and the partitions on those. */
