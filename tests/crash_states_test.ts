@@ -227,6 +227,11 @@ Deno.test("crash states: all together", () => {
   console.log(`${total} crash states in all`);
 });
 
+/** The name of the folder was lost, as the folder above it was being changed. */
+function isSaved(place: string, path: string): boolean {
+  return place.replace(/^\/lost\+found\/#\d+\//, "/kept/") === path;
+}
+
 /** Without a journal, e2fsck mends, and a file that nothing was done to since it was synced is whole. */
 for (const mke2fs of ["-t ext2 -b 1024", "-t ext4 -b 1024 -O ^has_journal"]) {
   Deno.test(`crash states without a journal: ${mke2fs}`, async () => {
@@ -256,7 +261,8 @@ for (const mke2fs of ["-t ext2 -b 1024", "-t ext4 -b 1024 -O ^has_journal"]) {
       await files.requireClean();
       const tree = files.tree();
       for (const [path, content] of kept) {
-        assert.deepEqual(tree.get(path)?.content, content, `${path} after a crash at ${events}`);
+        const found = [...tree].find(([place]) => place === path || isSaved(place, path));
+        assert.deepEqual(found?.[1].content, content, `${path} after a crash at ${events}`);
       }
       states++;
     }
