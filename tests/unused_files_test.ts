@@ -5,6 +5,7 @@ import { makeNode, unlink } from "../src/ext4/directory/namespace.ts";
 import { writeFile } from "../src/ext4/content/write.ts";
 import type { FileSystem } from "../src/ext4/filesystem.ts";
 import { UnusedFiles } from "../src/mount/unused_files.ts";
+import { fail } from "../src/sys/fs_error.ts";
 import { S_IFREG } from "../src/sys/stat.ts";
 import { complaintsAfter, openForWriting } from "./support/allocation.ts";
 import { requires } from "./support/requirements.ts";
@@ -88,4 +89,27 @@ Deno.test("UnusedFiles: files that are in use again, or have a name, stay", asyn
   unused.freeAll();
   assert.deepEqual([...fs.unlinkedInodes], [first]);
   assert.equal(fs.inode(fs.root.ino).isDirectory, true);
+});
+
+Deno.test("UnusedFiles: a file that cannot be freed is reported, and the others are freed", async () => {
+  if (!requires("e2fsprogs")) return;
+  using folder = new TempDir();
+  const image = folder.join("image");
+  await run("mke2fs", ["-q", "-F", "-t", "ext4", image, "50M"]);
+  using opened = openForWriting(image);
+  const { fs, complaints } = opened;
+  const [first, second, third] = unlinkedFiles(fs, 3);
+  const unused = new UnusedFiles(fs, () => false);
+  for (const ino of [first, second, third]) unused.add(ino);
+  const inode = fs.inode;
+  fs.inode = (ino) => {
+    if (ino === first) throw fail("EIO", "no inode");
+    if (ino === second) throw new TypeError("a mistake");
+    return inode.call(fs, ino);
+  };
+  unused.freeAll();
+  fs.inode = inode;
+  assert.deepEqual([...fs.unlinkedInodes], [first, second]);
+  assert.deepEqual(complaints.length, 2);
+  assert.match(complaints.join(), /fuse4fs itself: TypeError: a mistake.*no inode/);
 });

@@ -10,7 +10,7 @@
 import { evict } from "../ext4/inode/evict.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
 import { usage } from "../ext4/superblock/statfs.ts";
-import { FsError } from "../sys/fs_error.ts";
+import { fail, FsError } from "../sys/fs_error.ts";
 
 /** With so many of them waiting, one is freed for each that comes. */
 const MOST_WAITING = 16384;
@@ -68,7 +68,7 @@ export class UnusedFiles {
     return hasLimits || freeInodes * 2 < inodes || availableBlocks * this.#fs.blockSize < PLENTY;
   }
 
-  /** Nobody hears of errors: they go into the log. */
+  /** Nobody hears of errors, not even of our own: they go into the log. */
   #free(ino: number): void {
     const { unlinkedInodes, writing } = this.#fs;
     if (!unlinkedInodes.has(ino) || this.#isInUse(ino)) return;
@@ -76,8 +76,10 @@ export class UnusedFiles {
     try {
       evict(this.#fs, this.#fs.inode(ino));
     } catch (error) {
-      if (!(error instanceof FsError)) throw error;
-      this.#fs.report(error);
+      const failure = error instanceof FsError
+        ? error
+        : fail("EIO", `Freeing a file failed in fuse4fs itself: ${error}`, { ino });
+      this.#fs.report(failure);
     }
   }
 }
