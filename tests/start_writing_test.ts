@@ -5,7 +5,12 @@ import { Buffer } from "node:buffer";
 import { MemoryDevice } from "../src/block/memory_device.ts";
 import type { Device } from "../src/block/device.ts";
 import { EXT4_ROOT_INO } from "../src/disk/inode.ts";
-import { EXT4_ERROR_FS, EXT4_VALID_FS, Ext4SuperBlock as Sb } from "../src/disk/superblock.ts";
+import {
+  EXT4_ERROR_FS,
+  EXT4_VALID_FS,
+  Ext4SuperBlock as Sb,
+  SUPERBLOCK_OFFSET,
+} from "../src/disk/superblock.ts";
 import { recordError } from "../src/ext4/superblock/error_record.ts";
 import { FileSystem, type OpenOptions } from "../src/ext4/filesystem.ts";
 import type { WriteOptions } from "../src/ext4/writing.ts";
@@ -403,7 +408,7 @@ Deno.test("recordError: survives the replay of a log with an older superblock", 
   const fs = openForWriting(device);
   fs.change((handle) => {
     // The superblock's block becomes part of the log.
-    handle.modify(fs.cache.read(0));
+    handle.modify(fs.cache.read(Math.floor(SUPERBLOCK_OFFSET / fs.blockSize)));
   });
   fs.writing.transactions.commit();
   recordError(fs, corrupt("something"));
@@ -413,6 +418,14 @@ Deno.test("recordError: survives the replay of a log with an older superblock", 
   again.stopWriting();
   const { state } = { state: Sb.s_state.get(superblockOf(crashed.bytes), 0) };
   assert.equal(state & EXT4_ERROR_FS, EXT4_ERROR_FS);
+
+  const recording = new RecordingDevice(device.bytes);
+  openForWriting(recording);
+  for (let index = 0; index <= recording.log.length; index++) {
+    const view = superblockOf(recording.imageAt(index));
+    const facts = [Sb.s_state.get(view, 0) & EXT4_ERROR_FS, Sb.s_error_count.get(view, 0)];
+    assert.deepEqual(facts, [EXT4_ERROR_FS, 1], `a crash of the replay, behind write ${index}`);
+  }
 });
 
 Deno.test("Transactions.abort: the journal tells the next mount, which marks the errors", async () => {

@@ -38,7 +38,7 @@ import {
 import { commitAlone, requireRoom } from "../../jbd2/single_transaction.ts";
 import { writeBlocks } from "../../jbd2/write_blocks.ts";
 import { fail, FsError } from "../../sys/fs_error.ts";
-import { keepErrorFields } from "../superblock/error_record.ts";
+import { errorFieldsKeeper } from "../superblock/error_record.ts";
 import { replayFastCommits } from "./fast_commit_replay.ts";
 import type { FileSystem } from "../filesystem.ts";
 import type { Inode } from "../inode/inode.ts";
@@ -146,15 +146,21 @@ export function recoverOnDevice(
 ): void {
   const { device, log } = fs;
   const changes = tryOut(fs, journal);
-  const keep = keepErrorFields(fs);
-  const { transactions, blocks, nextTid } = recoverAll(journal, deviceTarget(device, fs.blockSize));
-  keep();
+  const keepErrors = errorFieldsKeeper(fs);
+  const target = deviceTarget(device, fs.blockSize);
+  const { transactions, blocks, nextTid } = recoverAll(journal, {
+    ...target,
+    write(block, bytes) {
+      keepErrors(block, bytes);
+      target.write(block, bytes);
+    },
+  });
   device.flush();
   if (changes.length === 0) emptyLog(journal, nextTid);
   else {
+    for (const { number, bytes } of changes) keepErrors(number, bytes);
     commitAlone(journal, device, changes, { tid: nextTid, time: now() });
     writeBlocks(device, changes);
-    keep();
     device.flush();
     emptyLog(journal, nextTid + 1);
   }

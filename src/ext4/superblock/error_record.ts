@@ -64,15 +64,17 @@ export function recordError(fs: FileSystem, error: FsError): void {
 
 /**
  * Keeps the error fields over the replay of a journal, which may bring back an older superblock.
- * Returns what is to be called after the replay, before anything else reads the superblock; the
- * caller flushes the device.
+ * Returns what is to be called with each block of the replay before it is written: so they are there
+ * at every moment, and a crash of the replay does not lose them.
  */
-export function keepErrorFields({ device, superblock }: FileSystem): () => void {
+export function errorFieldsKeeper(
+  { superblock, blockSize }: FileSystem,
+): (block: number, bytes: Uint8Array<ArrayBuffer>) => void {
   const before = superblock.view;
-  return () => {
-    const raw = new Uint8Array(Sb.byteLength);
-    device.read(raw, SUPERBLOCK_OFFSET);
-    const view = new DataView(raw.buffer);
+  return (block, bytes) => {
+    if (block !== Math.floor(SUPERBLOCK_OFFSET / blockSize)) return;
+    const raw = bytes.subarray(SUPERBLOCK_OFFSET % blockSize).subarray(0, Sb.byteLength);
+    const view = new DataView(raw.buffer, raw.byteOffset, raw.length);
     if (Sb.s_error_count.get(view, 0) >= Sb.s_error_count.get(before, 0)) return;
     const start = Sb.s_error_count.offset;
     const end = Sb.s_mount_opts.offset;
@@ -84,7 +86,6 @@ export function keepErrorFields({ device, superblock }: FileSystem): () => void 
       errcode.set(view, 0, errcode.get(before, 0));
     }
     sealSuperblock({ view, hasMetadataChecksums: superblock.hasMetadataChecksums });
-    device.write(raw, SUPERBLOCK_OFFSET);
   };
 }
 
