@@ -62,12 +62,29 @@ class Bench implements AsyncDisposable {
   }
 }
 
+/** A process whose parent has not asked for it yet is there, as a zombie, and so are its threads. */
 function hasEnded(pid: number): boolean {
   try {
-    return /^State:\s+Z/m.test(Deno.readTextFileSync(`/proc/${pid}/status`));
+    return [...Deno.readDirSync(`/proc/${pid}/task`)].every(({ name }) =>
+      /^State:\s+Z/m.test(Deno.readTextFileSync(`/proc/${pid}/task/${name}/status`))
+    );
   } catch {
     return true;
   }
+}
+
+/** The children of a process, by what they were started with. */
+function childrenOf(pid: number): string[] {
+  return [...Deno.readDirSync("/proc")].flatMap(({ name }) => {
+    try {
+      const parent = Number(
+        /^PPid:\s+(\d+)/m.exec(Deno.readTextFileSync(`/proc/${name}/status`))?.[1],
+      );
+      return parent === pid ? [Deno.readTextFileSync(`/proc/${name}/cmdline`)] : [];
+    } catch {
+      return [];
+    }
+  });
 }
 
 Deno.test("mount: writable by default; umount leaves a clean image with everything in it", async () => {
@@ -145,6 +162,39 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
     assert.equal(Deno.readTextFileSync(`${kernel.dir}/closed`), "closed");
   });
 }
+
+Deno.test("mount: a server that is killed while it ends leaves nothing behind", async () => {
+  if (!requires(...NEEDS)) return;
+  for (let round = 0; round < 3; round++) {
+    await using bench = await Bench.open();
+    await bench.mount("-o", "commit=1000");
+    using file = Deno.openSync(bench.path("file"), { create: true, write: true });
+    file.writeSync(new Uint8Array(24 << 20));
+    const { pid } = bench;
+    Deno.kill(pid, "SIGTERM");
+    await waitUntil(
+      () => hasEnded(pid) || childrenOf(pid).some((words) => words.includes("\0sync\0")),
+      "somebody syncs",
+    );
+    Deno.kill(pid, "SIGKILL");
+    await waitUntil(() => hasEnded(pid), "the server ended");
+  }
+});
+
+Deno.test("sync: what was written to an image is durable when it returns", async () => {
+  if (!requires(...NEEDS)) return;
+  await using bench = await Bench.open();
+  await bench.mount("-o", "commit=1000");
+  using file = Deno.openSync(bench.path("open"), { create: true, write: true });
+  file.writeSync(new TextEncoder().encode("never closed"));
+  await fuse4fs(["sync", bench.dir], { codes: [0] });
+  const copy = bench.folder.join("copy.img");
+  Deno.copyFileSync(bench.image, copy);
+  assert.equal((await fuse4fs(["cat", copy, "/open"])).stdout, "never closed");
+  const nothing = await fuse4fs(["sync", bench.folder.join("mnt2")]);
+  assert.equal(nothing.code, 32);
+  assert.match(nothing.stderr, /is not mounted/);
+});
 
 Deno.test("mount: umount(8) returns before the server has ended, which writes all the same", async () => {
   if (!requires(...NEEDS)) return;

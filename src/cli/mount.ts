@@ -122,6 +122,7 @@ async function serveImage(
       source: Deno.realPathSync(path),
       settings,
       log,
+      syncElsewhere,
       ready,
     });
   } finally {
@@ -154,4 +155,16 @@ function mountFailure(error: unknown): unknown {
   if (!(error instanceof FsError)) return error;
   const isBadImage = error instanceof ImageError && error.errno !== Errno.EBUSY;
   return new CommandError(error.message, isBadImage ? ExitCode.BAD_IMAGE : ExitCode.MOUNT);
+}
+
+async function syncElsewhere(mountpoint: string): Promise<void> {
+  const { executable, args } = ownCommand(["sync", mountpoint]);
+  const command = new Deno.Command(executable, {
+    args: [...args],
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  });
+  const { success, stderr } = await command.output();
+  if (!success) throw new Error(new TextDecoder().decode(stderr).trim());
 }

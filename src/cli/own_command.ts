@@ -8,13 +8,19 @@ export interface OwnCommand {
   readonly args: readonly string[];
 }
 
-/** The command that runs this very program with other arguments. */
+/** The command that runs this very program with other arguments, also when its file is gone. */
 export function ownCommand(args: readonly string[]): OwnCommand {
-  if (STANDALONE) return { executable: standaloneExecutable(), args };
+  if (STANDALONE) return { executable: ownExecutable(), args };
   return { executable: Deno.execPath(), args: ["run", "--allow-all", Deno.mainModule, ...args] };
 }
 
-/** Where the launcher runs Deno from memory, it says where the executable itself is. */
-function standaloneExecutable(): string {
-  return Deno.env.get("FUSE4FS_EXECUTABLE") ?? Deno.execPath();
+/** By its path, which is what `ps` shows, as long as there is something. */
+function ownExecutable(): string {
+  const path = Deno.execPath();
+  try {
+    Deno.statSync(path);
+    return path;
+  } catch {
+    return "/proc/self/exe";
+  }
 }

@@ -77,6 +77,15 @@ function addMountCommands(program: Command, args: readonly string[]): void {
       const { umount } = await import("./umount.ts");
       await umount(mountpoint, options);
     });
+
+  program.command("sync")
+    .summary("make durable what was written to a mount")
+    .description("Returns when all that was written to the mount is on the disk.")
+    .addArgument(directoryArgument("MOUNTPOINT", "where the file system is mounted"))
+    .action(async (mountpoint: string) => {
+      const { sync } = await import("./sync.ts");
+      sync(mountpoint);
+    });
 }
 
 function addImageCommands(program: Command): void {

@@ -7,12 +7,13 @@ import { EXT4_ERROR_FS, EXT4_VALID_FS, Ext4SuperBlock } from "../disk/superblock
 import type { Superblock } from "../ext4/superblock/superblock.ts";
 import { findSuperblock } from "../ext4/superblock/superblock_search.ts";
 import { openImage } from "../mount/image.ts";
-import { isOwnMount, isReadOnly, mountAt, type MountInfo } from "../mount/mountinfo.ts";
+import { isReadOnly, type MountInfo } from "../mount/mountinfo.ts";
 import { Errno } from "../sys/errno.ts";
 import { FsError, messageOf } from "../sys/fs_error.ts";
 import { umount as unmount } from "../sys/system.ts";
 import { SILENT } from "../sys/log.ts";
 import { CommandError, ExitCode } from "./errors.ts";
+import { findMount } from "./find_mount.ts";
 import { printJson } from "./json.ts";
 import { findServer, hasEnded, type ServerProcess } from "./server_process.ts";
 
@@ -37,31 +38,6 @@ export async function umount(mountpoint: string, options: UmountOptions): Promis
       imageClosed: server !== undefined,
       milliseconds: Math.round(performance.now() - start),
     });
-  }
-}
-
-function findMount(path: string): MountInfo {
-  const mount = mountAt(resolve(path));
-  if (mount === undefined) throw new CommandError(`${path} is not mounted`, ExitCode.MOUNT);
-  if (!isOwnMount(mount)) {
-    throw new CommandError(`${path} is a mount of ${mount.type}, not of fuse4fs`, ExitCode.MOUNT);
-  }
-  return mount;
-}
-
-/** The mount point of a server that died cannot be looked at, but the folder around it can. */
-function resolve(path: string): string {
-  try {
-    return Deno.realPathSync(path);
-  } catch {
-    const slash = path.replace(/\/+$/, "").lastIndexOf("/");
-    const name = path.slice(slash + 1).replace(/\/+$/, "");
-    try {
-      const folder = Deno.realPathSync(slash < 0 ? "." : path.slice(0, slash + 1));
-      return folder === "/" ? `/${name}` : `${folder}/${name}`;
-    } catch {
-      return path;
-    }
   }
 }
 

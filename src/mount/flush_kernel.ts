@@ -1,28 +1,38 @@
 /**
  * The end of a mount by a signal. The kernel still has data that was written to the mount and not
- * sent to the server yet: it is asked for them, by syncfs(2) from another thread, while requests go
- * on being answered. After an unmount there is nothing left to ask for.
+ * sent to the server yet: another process asks for them, by syncfs(2), while requests go on being
+ * answered. After an unmount there is nothing left to ask for.
+ *
+ * It must be a process of its own. A thread of this one that waits for its answers would outlive a
+ * SIGKILL, and with it the descriptor of /dev/fuse, whose end alone ends the waiting.
  */
 
 import type { Session } from "../fuse/session.ts";
-import { syncFileSystem } from "../sys/files.ts";
+import { messageOf } from "../sys/fs_error.ts";
+import type { Log } from "../sys/log.ts";
 import { waitReadable } from "../sys/messages.ts";
 import type { Timer } from "./loop.ts";
 
 /** How long the end of the flush may go unnoticed. */
 const PAUSE_MS = 2;
 
+/**
+ * @param sync has another process sync the mount; what it cannot do is logged
+ */
 export async function flushKernel(
   session: Session,
-  mountpoint: string,
+  sync: () => Promise<void>,
   timer: Timer,
+  log: Log,
 ): Promise<void> {
   session.resume();
   // If the mount is gone the kernel says so now.
   if (session.receive()) session.process();
   if (session.exited) return;
   let isDone = false;
-  syncFileSystem(mountpoint).finally(() => isDone = true);
+  sync()
+    .catch((error) => log.error(`What the kernel still had is lost: ${messageOf(error)}`))
+    .finally(() => isDone = true);
   // A second signal ends the server at once.
   while (!isDone && !session.exited) {
     while (session.receive()) session.process();

@@ -33,6 +33,8 @@ export interface Mount {
   readonly source: string;
   readonly settings: MountSettings;
   readonly log: Log;
+  /** Has another process sync the mount. */
+  readonly syncElsewhere: (mountpoint: string) => Promise<void>;
   /** Called once the mount answers. */
   readonly ready: () => void;
 }
@@ -92,7 +94,7 @@ async function serveFileSystem(
   const { panic } = upkeep.damage;
   if (panic !== undefined) throw panicError(fs, panic);
   // After a signal the mount is still there, with what the kernel has not written yet.
-  await flushKernel(session, mountpoint, upkeep);
+  await flushKernel(session, () => mount.syncElsewhere(mountpoint), upkeep, log);
   upkeep.finish();
 }
 

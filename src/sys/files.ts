@@ -80,15 +80,14 @@ export function fdatasync(fd: number): void {
   check(libc().fdatasync(fd), () => "flush");
 }
 
-/**
- * syncfs(2) on the file system of a folder, on another thread: whoever has to answer it may be this
- * one. That it fails is not told.
- */
-export async function syncFileSystem(path: string): Promise<void> {
-  const fd = await libc().openElsewhere(cString(path), O_RDONLY | O_CLOEXEC, 0);
-  if (fd < 0) return;
-  await libc().syncfsElsewhere(fd);
-  close(fd);
+/** fsync(2). */
+export function fsync(fd: number): void {
+  check(libc().fsync(fd), () => "flush");
+}
+
+/** syncfs(2) of the file system that a descriptor is on. */
+export function syncfs(fd: number): void {
+  check(libc().syncfs(fd), () => "flush the file system");
 }
 
 const FALLOC_FL_KEEP_SIZE = 1;

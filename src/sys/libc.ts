@@ -99,22 +99,8 @@ const SYMBOLS = {
     ],
     result: "i32",
   },
-  openElsewhere: {
-    name: "open",
-    parameters: [
-      "buffer", // const char *pathname
-      "i32", // int flags
-      "u32", // mode_t mode
-    ],
-    result: "i32",
-    nonblocking: true,
-  },
-  syncfsElsewhere: {
-    name: "syncfs",
-    parameters: ["i32" /* int fd */],
-    result: "i32",
-    nonblocking: true,
-  },
+  fsync: { parameters: ["i32" /* int fd */], result: "i32" },
+  syncfs: { parameters: ["i32" /* int fd */], result: "i32" },
   clock_gettime: {
     parameters: [
       "i32", // clockid_t clockid
