@@ -9,7 +9,7 @@ import assert from "node:assert/strict";
 import { mountAt } from "../src/mount/mountinfo.ts";
 import { readWriterLog, wrongFiles } from "./support/crash_writer_log.ts";
 import { mountFuse4fs, mountKernel } from "./support/mount.ts";
-import { requires } from "./support/requirements.ts";
+import { exists, requires } from "./support/requirements.ts";
 import { run, TempDir } from "./support/run.ts";
 import { Random } from "./support/random.ts";
 import { serverOf } from "./support/server_of.ts";
@@ -71,15 +71,6 @@ async function workAndKill(
   } finally {
     // Where that went wrong, the mount goes all the same, or the folder could not be removed.
     while (mountAt(dir) !== undefined) await run("umount", ["-l", dir]);
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { fail } from "../sys/fs_error.ts";
 
-export const BUILT_IN = ["demo", "extents"] as const;
+const BUILT_IN = ["demo", "extents"] as const;
 export type BuiltIn = (typeof BUILT_IN)[number];
 
 /** What is to be loaded. */

@@ -10,7 +10,7 @@ export function completion(program: Command, shell: string): void {
 }
 
 /** The script as text. */
-export function completionScript(program: Command, shell: Shell): string {
+function completionScript(program: Command, shell: Shell): string {
   const commands = program.commands.map(describe);
   const writers = { bash: bashScript, zsh: zshScript, fish: fishScript };
   return writers[shell](commands);

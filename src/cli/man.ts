@@ -10,7 +10,7 @@ export function man(program: Command): void {
 }
 
 /** The page as text. */
-export function manPage(program: Command): string {
+function manPage(program: Command): string {
   return [
     `.TH FUSE4FS 1 "" "fuse4fs ${VERSION}" "User Commands"`,
     ...section("NAME", [`fuse4fs \\- ${escape(program.summary())}`]),

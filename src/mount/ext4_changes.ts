@@ -107,6 +107,12 @@ export class Ext4Changes implements ChangeHandlers {
     this.#lateErrors.tell(nodeId);
   }
 
+  /** A request that may take space. Some of it is reserved for root: whose request is it? */
+  spaceFor(user: { readonly uid: number; readonly gid: number }): void {
+    this.unused.makeRoom();
+    this.#fs.writing.blocks.user = this.#options.fakeroot ? ROOT : user;
+  }
+
   setattr(nodeId: number, change: AttributeChange, caller: Caller): Attributes {
     const inode = this.#nodes.inode(nodeId);
     const { uid, gid, size, ctime, killSetIds } = change;
@@ -115,7 +121,7 @@ export class Ext4Changes implements ChangeHandlers {
       return this.#nodes.attributes(inode);
     }
     // Times have their places in the record: they take no space.
-    if (killSetIds || !tellsOfTimesOnly(change)) this.#spaceFor(caller);
+    if (killSetIds || !tellsOfTimesOnly(change)) this.spaceFor(caller);
     if (size !== undefined) setSize(this.#fs, inode, size);
     const mode = change.mode === undefined ? undefined : change.mode & PERMISSIONS;
     const atime = this.#time(change.atime);
@@ -174,7 +180,7 @@ export class Ext4Changes implements ChangeHandlers {
 
   link(nodeId: number, newParent: number, newName: Uint8Array, caller: Caller): Entry {
     const inode = this.#nodes.inode(nodeId);
-    this.#spaceFor(caller);
+    this.spaceFor(caller);
     const dir = this.#nodes.inode(newParent);
     link(this.#fs, inode, dir, newName);
     this.#directoryChanged(dir);
@@ -233,7 +239,7 @@ export class Ext4Changes implements ChangeHandlers {
   ): void {
     const inode = this.#nodes.inode(nodeId);
     this.unused.freeAll();
-    this.#spaceFor(caller);
+    this.spaceFor(caller);
     fallocate(this.#fs, inode, mode, position, length);
     this.#syncFile(inode);
   }
@@ -246,7 +252,7 @@ export class Ext4Changes implements ChangeHandlers {
     length: number,
     caller: Caller,
   ): number {
-    this.#spaceFor(caller);
+    this.spaceFor(caller);
     const from = this.#nodes.inode(nodeId);
     const to = this.#nodes.inode(toNodeId);
     const most = Math.min(length, MOST_COPIED);
@@ -262,7 +268,7 @@ export class Ext4Changes implements ChangeHandlers {
     { flags, killSetGid }: { readonly flags: number; readonly killSetGid: boolean },
     caller: Caller,
   ): void {
-    this.#spaceFor(caller);
+    this.spaceFor(caller);
     this.#requireOffered(name);
     const inode = this.#nodes.inode(nodeId);
     setXattr(this.#fs, inode, name, value, flags, killSetGid);
@@ -305,7 +311,7 @@ export class Ext4Changes implements ChangeHandlers {
     caller: Caller,
   ): boolean {
     // Whoever wrote into the cache is not known by now; most likely it was the owner.
-    this.#spaceFor(isFromCache ? inode : caller);
+    this.spaceFor(isFromCache ? inode : caller);
     const writer = killSetIds ? asMember(inode, caller) : undefined;
     const hasLost = dropPrivileges(this.#fs, inode, writer);
     // Of what it caches, the kernel keeps the times, and sends them after the data.
@@ -322,15 +328,9 @@ export class Ext4Changes implements ChangeHandlers {
     return { mode, umask, ...this.#owner(dir, caller) };
   }
 
-  /** A request that may take space. Some of it is reserved for root: whose request is it? */
-  #spaceFor(user: { readonly uid: number; readonly gid: number }): void {
-    this.unused.makeRoom();
-    this.#fs.writing.blocks.user = this.#options.fakeroot ? ROOT : user;
-  }
-
   /** Who gets the file that is about to be made. */
   #owner(dir: Inode, caller: Caller): { readonly uid: number; readonly gid: number } {
-    this.#spaceFor(caller);
+    this.spaceFor(caller);
     const { uid, gid } = this.#options.fakeroot ? ROOT : caller;
     return { uid, gid: this.#options.groupOfDirectory ? dir.gid : gid };
   }

@@ -93,8 +93,10 @@ export class Ext4Server implements Handlers {
       nodes: this.#nodes,
       log: this.#fs.log,
       upkeep,
-      fakeroot: this.#options.fakeroot,
-      makeRoom: () => this.changes?.unused.makeRoom(),
+      spaceFor: (user) => {
+        if (this.changes === undefined) throw fail("EROFS", "Read-only file system");
+        this.changes.spaceFor(user);
+      },
       missed: (inode) => this.#publisher?.wanted(inode),
       register: this.#options.registerDevice,
     });

@@ -57,8 +57,6 @@ const MOST_NEW_BLOCKS = 8192;
 /** What O_DIRECT works on. */
 const BLOCK_SIZE = 4096;
 
-const ROOT = { uid: 0, gid: 0 };
-
 const TYPES = {
   hole: IomapType.HOLE,
   mapped: IomapType.MAPPED,
@@ -86,10 +84,8 @@ export interface IomapOptions {
   readonly log: Log;
   /** Given where the file system is open for writing. */
   readonly upkeep: Upkeep | undefined;
-  /** Everybody may use the space that is reserved for root. */
-  readonly fakeroot: boolean;
-  /** Called before space is taken. */
-  readonly makeRoom?: () => void;
+  /** Called before anything is written, with whom it is for. Throws EROFS. */
+  readonly spaceFor: (user: Pick<Caller, "uid" | "gid">) => void;
   /** Called when the kernel asked for a mapping that a BPF program might have told. */
   readonly missed?: (inode: Inode) => void;
   /** How a device is registered: by an ioctl, but in tests. */
@@ -167,7 +163,7 @@ export class Iomap implements IomapHandlers {
       if (position >= maxFileSize(this.#fs, inode)) {
         throw fail("EFBIG", "Behind the largest file", { ino: inode.ino });
       }
-      this.#spaceFor((operation & IomapOp.WRITEBACK) === 0 ? caller : inode);
+      this.#options.spaceFor((operation & IomapOp.WRITEBACK) === 0 ? caller : inode);
       return this.#mappingOf(this.#mapForWriting(inode, block, Math.max(1, end - block)));
     }
     this.#options.missed?.(inode);
@@ -214,12 +210,6 @@ export class Iomap implements IomapHandlers {
     const cookie = register(this.fuseFd, backing.fd);
     device.bypassCache?.();
     return cookie;
-  }
-
-  /** Writes ask for space by whoever makes them; what is reserved is for root alone. */
-  #spaceFor({ uid, gid }: { readonly uid: number; readonly gid: number }): void {
-    this.#options.makeRoom?.();
-    this.#fs.writing.blocks.user = this.#options.fakeroot ? ROOT : { uid, gid };
   }
 
   #mapForWriting(inode: Inode, block: number, count: number): Mapping {

@@ -4,7 +4,7 @@ import { escapeOption } from "./option_list.ts";
 import type { MountSettings } from "./settings.ts";
 
 /** How the file system is called in /proc/mounts: `fuse.fuse4fs`. */
-export const FUSE_SUBTYPE = "fuse4fs";
+const FUSE_SUBTYPE = "fuse4fs";
 
 const PAGE_SIZE = 4096;
 

@@ -48,7 +48,7 @@ export function treeAsText(tree: CrashTree): string {
   return [...tree].map(([path, entry]) => `${path}: ${entryAsText(entry)}`).sort().join("\n");
 }
 
-export function entryAsText({ facts, content }: TreeEntry): string {
+function entryAsText({ facts, content }: TreeEntry): string {
   return content === undefined ? facts : `${facts}, ${content.length} bytes`;
 }
 

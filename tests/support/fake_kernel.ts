@@ -76,7 +76,7 @@ export class FakeKernel implements Disposable {
     this.server = new Ext4Server(this.fs, {
       timeouts: { entry: 60, negativeEntry: 60, attributes: 60 },
       ...{ minixdf: false, acl: true, userXattr: true, fakeroot: false },
-      ...{ kernelChecksPermissions: true, accessTimes: "never", directoryAccessTimes: false },
+      ...{ accessTimes: "never", directoryAccessTimes: false },
       ...{ groupOfDirectory: false, dirsync: false, sync: false, iomap: true },
       registerDevice: (fuseFd, fd) => {
         this.registered.push({ fuseFd, fd });

@@ -71,7 +71,7 @@ export function writeSynced(path: string, position: number, bytes: Uint8Array): 
   file.syncSync();
 }
 
-export function cutSynced(path: string, size: number): void {
+function cutSynced(path: string, size: number): void {
   using file = Deno.openSync(path, { write: true });
   file.truncateSync(size);
   file.syncSync();

@@ -22,7 +22,7 @@ import { fileNamed } from "./allocation.ts";
 import type { Random } from "./random.ts";
 
 /** Files do not become larger than this. */
-export const MOST_BYTES = 3 << 19;
+const MOST_BYTES = 3 << 19;
 
 /** One file, by its name, and what it should contain. */
 export class FileModel {

@@ -32,7 +32,7 @@ export interface LoggedFileSystem {
 }
 
 /** A time in 2033, a second later at each call. */
-export function commitClock(): () => { sec: number; nsec: number } {
+function commitClock(): () => { sec: number; nsec: number } {
   let sec = 2e9;
   return () => ({ sec: sec++, nsec: 123 });
 }

@@ -178,7 +178,7 @@ function c(path: Path): Uint8Array<ArrayBuffer> {
   return terminated;
 }
 
-export function pathBytes(path: Path): Uint8Array {
+function pathBytes(path: Path): Uint8Array {
   return typeof path === "string" ? new TextEncoder().encode(path) : path;
 }
 

@@ -37,6 +37,7 @@
 #include <unistd.h>
 
 #include "pattern.h"
+#include "type_letter.h"
 
 enum {
 	MAX_WORDS = 8,
@@ -619,20 +620,6 @@ static void op_futimens(void)
 	struct timespec times[2] = { time_of(words[2]), time_of(words[3]) };
 
 	result(futimens(fd(1), times));
-}
-
-static char type_letter(mode_t mode)
-{
-	switch (mode & S_IFMT) {
-	case S_IFREG: return 'f';
-	case S_IFDIR: return 'd';
-	case S_IFLNK: return 'l';
-	case S_IFCHR: return 'c';
-	case S_IFBLK: return 'b';
-	case S_IFIFO: return 'p';
-	case S_IFSOCK: return 's';
-	}
-	return '?';
 }
 
 /* The size of a directory depends on how its blocks were filled. */

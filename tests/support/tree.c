@@ -24,6 +24,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "type_letter.h"
+
 #ifndef FS_IOC_GETFSUUID
 struct fsuuid2 {
 	__u8 len;
@@ -91,20 +93,6 @@ static void print_escaped(const char *bytes, size_t length)
 static void print_error(const char *fact)
 {
 	printf("\t%s=!%s", fact, strerrorname_np(errno));
-}
-
-static char type_letter(mode_t mode)
-{
-	switch (mode & S_IFMT) {
-	case S_IFREG: return 'f';
-	case S_IFDIR: return 'd';
-	case S_IFLNK: return 'l';
-	case S_IFCHR: return 'c';
-	case S_IFBLK: return 'b';
-	case S_IFIFO: return 'p';
-	case S_IFSOCK: return 's';
-	}
-	return '?';
 }
 
 static void print_time(const char *fact, const struct statx_timestamp *time)

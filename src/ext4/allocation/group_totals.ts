@@ -18,7 +18,7 @@ export interface GroupSums {
 }
 
 /** Groups in a flexible group, 1 without flex_bg. */
-export function groupsPerFlex(superblock: Superblock): number {
+function groupsPerFlex(superblock: Superblock): number {
   if (!superblock.features.has("flex_bg")) return 1;
   const log = Sb.s_log_groups_per_flex.get(superblock.view, 0);
   return log >= 1 && log <= MAX_LOG_GROUPS_PER_FLEX ? 2 ** log : 1;

@@ -117,7 +117,7 @@ export function leafOf(path: IndexPath): number {
 }
 
 /** The lowest hash of the names in a leaf, with the lowest bit set when it continues another. */
-export function leafHash(path: IndexPath): number {
+function leafHash(path: IndexPath): number {
   // The first entry of a node has no hash of its own: the one that led to the node stands for it.
   for (let level = path.length - 1; level >= 0; level--) {
     const { node, entry } = path[level];

@@ -71,7 +71,7 @@ export function storeBlockEntries(
 }
 
 /** The inode does without its attribute block, which is freed when nobody else uses it. */
-export function releaseXattrBlock(
+function releaseXattrBlock(
   fs: FileSystem,
   handle: Handle,
   inode: Inode,
