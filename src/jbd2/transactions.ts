@@ -99,13 +99,13 @@ export class Transactions {
     try {
       return this.#attempt(operation, most);
     } catch (error) {
-      if (!this.#wouldFitAfterCommit(error)) throw tooLarge(error);
+      if (!this.#wouldFitAfterCommit(error)) throw forCaller(error);
     }
     this.commit();
     try {
       return this.#attempt(operation, most);
     } catch (error) {
-      throw tooLarge(error);
+      throw forCaller(error);
     }
   }
 
@@ -218,7 +218,7 @@ export class Transactions {
     try {
       act();
     } catch (error) {
-      const failure = error instanceof FsError ? error : internalFailure(tooLarge(error));
+      const failure = error instanceof FsError ? error : internalFailure(forCaller(error));
       this.abort(failure);
       throw failure;
     }
@@ -238,7 +238,8 @@ function internalFailure(error: unknown): FsError {
   return fail("EIO", `a commit failed in fuse4fs itself: ${stack}`);
 }
 
-function tooLarge(error: unknown): unknown {
+/** An operation that no transaction can hold has no space; all else is what it is. */
+function forCaller(error: unknown): unknown {
   if (!(error instanceof TransactionFull)) return error;
   return fail("ENOSPC", "The journal is too small for this operation");
 }

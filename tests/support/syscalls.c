@@ -10,7 +10,8 @@
  *
  * Open files are numbered by the script. A word has its bytes as they are, or as %XX; %- is an
  * empty word. Two implementations of one file system are the same when their lines are, so nothing
- * that depends on the clock, or on where things were put, is printed.
+ * that depends on the clock, or on where things were put, is printed. The file is as long as there
+ * are calls: one short function each, and a table of them behind.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
