@@ -59,7 +59,9 @@ static const char deno_arguments[] =
 	"--no-npm\0"
 	"--no-remote\0"
 	"--no-code-cache\0"
-	"--node-modules-dir=none\0";
+	"--node-modules-dir=none\0"
+	/* Sooner than the 3,000 calls of a function that V8 waits for: a short job has as many. */
+	"--v8-flags=--invocation-count-for-turbofan=500\0";
 
 /* What goes in front of the user's environment. */
 static const char deno_environment[] =

@@ -75,7 +75,9 @@ async function compileWithDenort(program: Uint8Array): Promise<string | undefine
     const { success, stderr } = await new Deno.Command(Deno.execPath(), {
       args: [
         ...["compile", "--allow-all", "--no-prompt", "--no-config", "--no-lock", "--no-remote"],
-        ...["--no-code-cache", "--output", `${directory}/fuse4fs`, source],
+        // The same as in entry_stub.c.
+        ...["--no-code-cache", "--v8-flags=--invocation-count-for-turbofan=500"],
+        ...["--output", `${directory}/fuse4fs`, source],
       ],
       stdin: "null",
       stdout: "null",
