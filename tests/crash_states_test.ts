@@ -257,7 +257,7 @@ for (const mke2fs of ["-t ext2 -b 1024", "-t ext4 -b 1024 -O ^has_journal"]) {
     for (let events = start; events <= recorder.events.length; events += 3) {
       media.goTo(events);
       files.write(media.crash(random.pick(["some", "torn", "scattered"]), random));
-      await files.recoverByE2fsck();
+      await files.repairByE2fsck();
       await files.requireClean();
       const tree = files.tree();
       for (const [path, content] of kept) {
