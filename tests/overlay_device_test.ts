@@ -112,6 +112,30 @@ Deno.test("OverlayDevice: source tells memory from the runs of the device below"
   });
 });
 
+Deno.test("OverlayDevice.borrow: content is read from elsewhere each time, and not kept", () => {
+  const places: number[] = [];
+  const base = makeBase();
+  const overlay = new OverlayDevice(base, BLOCK_SIZE, {
+    elsewhere: (place, into) => {
+      places.push(place);
+      into.fill(place);
+    },
+  });
+  const model = readAll(overlay);
+  overlay.borrow(3, 200);
+  overlay.borrow(5, 201);
+  model.fill(200, 3 * BLOCK_SIZE, 4 * BLOCK_SIZE);
+  model.fill(201, 5 * BLOCK_SIZE, 6 * BLOCK_SIZE);
+  assert.deepEqual(readAll(overlay), model);
+  assert.deepEqual(readAll(overlay), model);
+  assert.deepEqual(places, [200, 201, 200, 201]);
+  assert.equal(overlay.blockCount, 0);
+  overlay.write(Uint8Array.of(1, 2), 5 * BLOCK_SIZE + 7);
+  model.set([1, 2], 5 * BLOCK_SIZE + 7);
+  assert.deepEqual(readAll(overlay), model);
+  assert.deepEqual(places.slice(4), [201, 200]);
+});
+
 Deno.test("OverlayDevice: refuses what lies outside, and more memory than allowed", () => {
   const overlay = new OverlayDevice(makeBase(), BLOCK_SIZE, { maxBytes: 2 * BLOCK_SIZE });
   const block = new Uint8Array(BLOCK_SIZE);

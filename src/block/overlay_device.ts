@@ -1,7 +1,7 @@
 /**
  * A device that takes writes without passing them on: written blocks are kept in memory and laid
- * over the device below, which is never written to. A journal is replayed into it where the image
- * must stay as it is.
+ * over the device below, which is never written to. Blocks that are to be had somewhere else, such
+ * as in the log of a journal, are laid over it without being kept.
  */
 
 import { fail } from "../sys/fs_error.ts";
@@ -10,10 +10,12 @@ import type { DataSource, Device } from "./device.ts";
 export interface OverlayOptions {
   /** Most memory for written blocks, in bytes. */
   readonly maxBytes?: number;
+  /** Reads a block from the place that {@linkcode OverlayDevice.borrow} was given. */
+  readonly elsewhere?: (place: number, into: Uint8Array<ArrayBuffer>) => void;
 }
 
-/** The largest journal that mke2fs makes by itself has 1 GiB. */
-const DEFAULT_MAX_BYTES = 2 ** 30;
+/** Far more than a journal's worth of fast commits can change. */
+const DEFAULT_MAX_BYTES = 256 * 2 ** 20;
 
 /** A piece of the device that is in one place. */
 interface Run {
@@ -31,6 +33,9 @@ export class OverlayDevice implements Device {
   readonly #maxBlocks: number;
   /** By block number. The last block may be shorter than the others. */
   readonly #blocks = new Map<number, Uint8Array<ArrayBuffer>>();
+  /** By block number: where else its content is. */
+  readonly #places = new Map<number, number>();
+  readonly #elsewhere: OverlayOptions["elsewhere"];
 
   /** @param blockSize bytes to keep for each place that is written to: best the writer's own */
   constructor(base: Device, blockSize: number, options: OverlayOptions = {}) {
@@ -38,7 +43,13 @@ export class OverlayDevice implements Device {
     this.name = base.name;
     this.size = base.size;
     this.#blockSize = blockSize;
+    this.#elsewhere = options.elsewhere;
     this.#maxBlocks = Math.floor((options.maxBytes ?? DEFAULT_MAX_BYTES) / blockSize);
+  }
+
+  /** A whole block has the content that is in another place, until it is written to. */
+  borrow(number: number, place: number): void {
+    this.#places.set(number, place);
   }
 
   /** Blocks in memory. */
@@ -89,6 +100,7 @@ export class OverlayDevice implements Device {
   /** Closes the device below. */
   close(): void {
     this.#blocks.clear();
+    this.#places.clear();
     this.#base.close();
   }
 
@@ -97,11 +109,27 @@ export class OverlayDevice implements Device {
     const size = this.#blockSize;
     const within = position % size;
     let number = (position - within) / size;
-    const bytes = this.#blocks.get(number)?.subarray(within, within + length);
-    if (bytes !== undefined) return { length: bytes.length, bytes };
+    const whole = this.#blocks.get(number) ?? this.#borrowed(number);
+    if (whole !== undefined) {
+      const bytes = whole.subarray(within, within + length);
+      return { length: bytes.length, bytes };
+    }
     let end = size - within;
-    while (end < length && !this.#blocks.has(++number)) end += size;
+    while (end < length && !this.#has(++number)) end += size;
     return { length: Math.min(end, length) };
+  }
+
+  /** False for a block that the device below has. */
+  #has(number: number): boolean {
+    return this.#blocks.has(number) || this.#places.has(number);
+  }
+
+  #borrowed(number: number): Uint8Array<ArrayBuffer> | undefined {
+    const place = this.#places.get(number);
+    if (place === undefined) return undefined;
+    const block = new Uint8Array(this.#blockSize);
+    this.#elsewhere?.(place, block);
+    return block;
   }
 
   /** A block in memory; unless all of it is about to be written, with what it held so far. */
@@ -115,8 +143,9 @@ export class OverlayDevice implements Device {
       );
     }
     const start = number * this.#blockSize;
-    const block = new Uint8Array(Math.min(this.#blockSize, this.size - start));
-    if (count < block.length) this.#base.read(block, start);
+    const borrowed = this.#borrowed(number);
+    const block = borrowed ?? new Uint8Array(Math.min(this.#blockSize, this.size - start));
+    if (borrowed === undefined && count < block.length) this.#base.read(block, start);
     this.#blocks.set(number, block);
     return block;
   }

@@ -31,8 +31,8 @@ import {
   transactionChecksumFits,
 } from "./log_block.ts";
 
-/** Most blocks to remember: 16 GiB of content in blocks of 4 KiB, and some 500 MB of memory. */
-const MAX_LOGGED_BLOCKS = 2 ** 22;
+/** Most blocks to remember: 4 GiB of content in blocks of 4 KiB, and some 150 MB of memory. */
+const MAX_LOGGED_BLOCKS = 2 ** 20;
 
 /** The newest version of a block. */
 export interface LoggedBlock {

@@ -4,10 +4,18 @@
  */
 
 import type { Device } from "../block/device.ts";
+import { JBD2_MAGIC_NUMBER, JournalHeader } from "../disk/journal.ts";
 import { badChecksum, corrupt, FsError } from "../sys/fs_error.ts";
 import type { Journal } from "./journal.ts";
 import { dataChecksumFits, LogBlock } from "./log_block.ts";
 import { type LoggedBlock, scanLog } from "./log_scan.ts";
+
+/** A block of content in the log. */
+export interface LogPlace {
+  readonly logBlock: number;
+  /** There, its first four bytes are zeros instead of the magic number. */
+  readonly escaped: boolean;
+}
 
 /** What a journal is replayed onto. */
 export interface ReplayTarget {
@@ -18,8 +26,23 @@ export interface ReplayTarget {
    * the file system was being enlarged.
    */
   readonly blocksCount: number;
-  /** `bytes`, one block long, are the caller's own and change after the call. */
-  write(block: number, bytes: Uint8Array<ArrayBuffer>): void;
+  /**
+   * `bytes`, one block long, are the caller's own and change after the call.
+   * @param place where in the log they are
+   */
+  write(block: number, bytes: Uint8Array<ArrayBuffer>, place: LogPlace): void;
+}
+
+/** Reads content from the log, as it belongs into the file system. */
+export function readLogged(
+  journal: Journal,
+  { logBlock, escaped }: LogPlace,
+  into: Uint8Array<ArrayBuffer>,
+): void {
+  journal.blocks.read(logBlock, into);
+  if (!escaped) return;
+  const view = new DataView(into.buffer, into.byteOffset, into.length);
+  JournalHeader.h_magic.set(view, 0, JBD2_MAGIC_NUMBER);
 }
 
 /** A replay onto a device, such as an overlay. */
@@ -113,7 +136,8 @@ class Replay {
       this.report(problem);
       return;
     }
-    this.#target.write(logged.tag.block, this.#block.bytes);
+    const { tag: { block, escaped }, logBlock } = logged;
+    this.#target.write(block, this.#block.bytes, { logBlock, escaped });
   }
 
   /** Reads the content, as it belongs into the file system; returns what is wrong with it. */

@@ -2,8 +2,8 @@
  * What a mount does with the journal that it finds.
  *
  * For reading, the file system is shown as its journal would make it, without writing to the
- * device: the log is replayed into memory that lies over the device, and fast commits into memory
- * over that. For writing, the log is replayed onto the device:
+ * device: blocks that the log has are read from there, as if they were in their places, and fast
+ * commits are replayed into memory over that. For writing, the log is replayed onto the device:
  *
  *  1. All of it is done for a trial, in memory. What is damaged, or cannot be replayed here, ends
  *     the mount before anything is written: unlike a reader, a writer would make the damage worse.
@@ -31,6 +31,7 @@ import { writeEmptyLog } from "../../jbd2/journal_superblock.ts";
 import type { CommitTime } from "../../jbd2/log_transaction.ts";
 import {
   deviceTarget,
+  readLogged,
   recover,
   type RecoveryResult,
   type ReplayTarget,
@@ -53,9 +54,8 @@ import { mapBlocks } from "../map/block_map.ts";
  * @param external the device with the journal, where it has one of its own
  */
 export function recoverInMemory(fs: FileSystem, external: Device | undefined): FileSystem {
-  const overlay = new OverlayDevice(fs.device, fs.blockSize);
   try {
-    const fastCommits = replay(fs, openFileSystemJournal(fs, external), overlay);
+    const { overlay, fastCommits } = replay(fs, openFileSystemJournal(fs, external));
     const replayed = fs.reopenedOn(overlay);
     return fastCommits.length === 0 ? replayed : withFastCommits(replayed, fastCommits);
   } catch (error) {
@@ -67,17 +67,28 @@ export function recoverInMemory(fs: FileSystem, external: Device | undefined): F
   }
 }
 
-/** Replays the log; returns the fast commits behind it. */
+/** The device as the log would make it: what is in the log is read from there. */
+function logOver({ device, blockSize }: FileSystem, journal: Journal) {
+  const overlay = new OverlayDevice(device, blockSize, {
+    elsewhere: (place, into) =>
+      readLogged(journal, { logBlock: Math.floor(place / 2), escaped: place % 2 === 1 }, into),
+  });
+  const target: ReplayTarget = {
+    ...deviceTarget(overlay, blockSize),
+    write: (block, _bytes, { logBlock, escaped }) =>
+      overlay.borrow(block, logBlock * 2 + (escaped ? 1 : 0)),
+  };
+  return { overlay, target };
+}
+
+/** Replays the log; gives the fast commits behind it, too. */
 function replay(
   fs: FileSystem,
   journal: Journal,
-  overlay: Device,
-): readonly FastCommitOperation[] {
+): { readonly overlay: Device; readonly fastCommits: readonly FastCommitOperation[] } {
   const { log, device: { name } } = fs;
-  const { transactions, blocks, problems, nextTid } = recover(
-    journal,
-    deviceTarget(overlay, fs.blockSize),
-  );
+  const { overlay, target } = logOver(fs, journal);
+  const { transactions, blocks, problems, nextTid } = recover(journal, target);
   for (const problem of problems) fs.report(problem);
   log.info(
     `${name}: replayed ${transactions} transactions (${blocks} blocks) of its journal in memory` +
@@ -85,7 +96,7 @@ function replay(
   );
   const { operations, problem } = scanFastCommits(journal, nextTid);
   if (problem !== undefined) fs.report(problem);
-  return operations;
+  return { overlay, fastCommits: operations };
 }
 
 /** With fast commits that make no sense, all is as without them. */
@@ -150,9 +161,9 @@ export function recoverOnDevice(
   const target = deviceTarget(device, fs.blockSize);
   const { transactions, blocks, nextTid } = recoverAll(journal, {
     ...target,
-    write(block, bytes) {
+    write(block, bytes, place) {
       keepErrors(block, bytes);
-      target.write(block, bytes);
+      target.write(block, bytes, place);
     },
   });
   device.flush();
@@ -178,8 +189,8 @@ function tryOut(fs: FileSystem, journal: Journal): readonly Block[] {
     const { operations, problem } = scanFastCommits(journal, nextTid);
     if (problem !== undefined) throw problem;
     if (operations.length === 0) return [];
-    const replayed = new OverlayDevice(fs.device, fs.blockSize);
-    recoverAll(journal, deviceTarget(replayed, fs.blockSize));
+    const { overlay: replayed, target: trial } = logOver(fs, journal);
+    recoverAll(journal, trial);
     const changed = new OverlayDevice(replayed, fs.blockSize);
     replayFastCommits(fs.reopenedOn(changed), operations);
     requireRoom(journal, changed.written.size);
