@@ -3,7 +3,7 @@
  * for damage, in bounded time and memory.
  *
  * FUZZ_COUNT sets the number of cases, FUZZ_SEED the first of them: with FUZZ_COUNT=1, a case that
- * failed can be looked at alone.
+ * failed can be looked at alone. With FUZZ_LONG there are 20,000.
  */
 
 import assert from "node:assert/strict";
@@ -17,7 +17,8 @@ import { TempDir } from "./support/run.ts";
 import { supervise } from "./support/supervise.ts";
 import { walkEverything } from "./support/walk.ts";
 
-const COUNT = Number(Deno.env.get("FUZZ_COUNT") ?? 2000);
+const USUAL = Deno.env.has("FUZZ_LONG") ? 20_000 : 2000;
+const COUNT = Number(Deno.env.get("FUZZ_COUNT") ?? USUAL);
 const FIRST_SEED = Number(Deno.env.get("FUZZ_SEED") ?? 0);
 const WORKERS = Math.min(2, navigator.hardwareConcurrency);
 

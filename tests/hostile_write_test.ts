@@ -12,7 +12,8 @@ import { requires } from "./support/requirements.ts";
 import { TempDir } from "./support/run.ts";
 import { supervise } from "./support/supervise.ts";
 
-const COUNT = Number(Deno.env.get("FUZZ_COUNT") ?? 400);
+const USUAL = Deno.env.has("FUZZ_LONG") ? 20_000 : 400;
+const COUNT = Number(Deno.env.get("FUZZ_COUNT") ?? USUAL);
 const FIRST_SEED = Number(Deno.env.get("FUZZ_SEED") ?? 0);
 const WORKERS = Math.min(2, navigator.hardwareConcurrency);
 

@@ -37,6 +37,7 @@ import { getXattr, listXattrNames } from "../../src/ext4/xattr/xattr.ts";
 import { FsError } from "../../src/sys/fs_error.ts";
 import { SILENT } from "../../src/sys/log.ts";
 import { S_IFDIR, S_IFIFO, S_IFREG } from "../../src/sys/stat.ts";
+import { addFastCommits } from "./fast_commit_lies.ts";
 import { changeOnce } from "./fuzz.ts";
 import { lie, type Truth } from "./lies.ts";
 import { Random } from "./random.ts";
@@ -77,7 +78,8 @@ const RULING: ReadonlySet<StructureKind> = new Set([
 export function hostileImage(base: HostileBase, seed: number): Uint8Array<ArrayBuffer> {
   const random = new Random(seed);
   const bytes = base.bytes.slice();
-  const changes = 1 + random.below(random.oneIn(3) ? 16 : 4);
+  const most = base.fs.superblock.features.has("fast_commit") ? 2 : 4;
+  const changes = random.below(random.oneIn(3) ? 16 : most) + (most === 2 ? 0 : 1);
   const kinds = [...base.byKind.keys()];
   for (let change = 0; change < changes; change++) {
     // Where nothing can be opened, or nothing can be allocated, there is little left to go wrong.
@@ -85,6 +87,10 @@ export function hostileImage(base: HostileBase, seed: number): Uint8Array<ArrayB
     const structure = random.pick(base.byKind.get(RULING.has(kind) ? random.pick(kinds) : kind)!);
     if (random.oneIn(3)) changeOnce({ targets: [structure] }, bytes, random);
     else lie(base, structure, bytes, random);
+  }
+  const { features } = base.fs.superblock;
+  if (features.has("fast_commit") && !random.oneIn(4)) {
+    addFastCommits(base.fs, base, bytes, random);
   }
   if (!random.oneIn(12)) reseal(base.fs, base.structures, bytes);
   return bytes;
