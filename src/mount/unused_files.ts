@@ -1,7 +1,7 @@
 /**
  * Files that have neither a name nor anybody who has them open: they are freed when all is quiet,
- * since nobody waits for that. Until then they are orphans on the disk,
- * as files are that somebody has open.
+ * since nobody waits for that. Until then they are orphans on the disk, as files are that somebody
+ * has open.
  *
  * Nobody may notice that they still take space. So all of them are freed before space is counted,
  * and before it is taken where there is little of it.
