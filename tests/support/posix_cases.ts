@@ -27,7 +27,6 @@ export const DIFFERENCES: Readonly<Record<string, string>> = {
   holes: "SEEK_HOLE and SEEK_DATA",
   collapse: "COLLAPSE_RANGE and INSERT_RANGE",
   open: "Immutable and append-only files",
-  access: "Times of access",
   truncate: "a truncate(2) to the size that a file has already changes none",
   chattr: "chattr(1) does not show as a time of change",
   range: "a time that ext4 cannot store",
