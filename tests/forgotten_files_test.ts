@@ -189,3 +189,26 @@ Deno.test("Upkeep.commit: flushes what the kernel overwrites without a word", as
     assert.equal(flushes(), 1);
   });
 });
+
+Deno.test("SETATTR of a deleted file: times of the kernel's go nowhere, privileges do", async () => {
+  await withServer("-b 4096", (bench) => {
+    const { server, fs } = bench;
+    const nodeId = create(bench, "file");
+    const capability = bytes("security.capability");
+    const value = new Uint8Array(20);
+    value[3] = 2;
+    const flags = { flags: 0, killSetGid: false };
+    server.changes!.setxattr(nodeId, capability, value, flags, ROOT);
+    server.changes!.unlink(ROOT_NODE, bytes("file"));
+    fs.writing.transactions.commit();
+    const { mtime } = server.getattr(nodeId);
+    const ctime = { sec: mtime.sec + 1000, nsec: 0 };
+    server.changes!.setattr(nodeId, { mtime, ctime, killSetIds: false }, ROOT);
+    assert.equal(fs.writing.transactions.isDirty, false);
+    assert.notEqual(server.getxattr(nodeId, capability), undefined);
+    // What is left of a chown(2) to the same owner.
+    server.changes!.setattr(nodeId, { ctime, killSetIds: true }, ROOT);
+    assert.equal(server.getxattr(nodeId, capability), undefined);
+    server.forget(nodeId, 1);
+  });
+});

@@ -36,7 +36,7 @@ import type {
   WriteManner,
 } from "../fuse/handlers.ts";
 import { fail, FsError } from "../sys/fs_error.ts";
-import { S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP, splitDevice } from "../sys/stat.ts";
+import { S_IFMT, S_IFREG, S_ISGID, S_IXGRP, splitDevice } from "../sys/stat.ts";
 import { isOfAccess, onlyTellsOfChange, tellsOfTimesOnly } from "./attribute_changes.ts";
 import { supplementaryGroups } from "./caller_groups.ts";
 import { changeByIoctl } from "./changing_ioctls.ts";
@@ -117,7 +117,7 @@ export class Ext4Changes implements ChangeHandlers {
     const inode = this.#nodes.inode(nodeId);
     const { uid, gid, size, ctime, killSetIds } = change;
     // Of an unlinked file the kernel keeps the time of change until it forgets it.
-    if (inode.linksCount === 0 && !hasSetIds(inode) && onlyTellsOfChange(change, inode)) {
+    if (inode.linksCount === 0 && !killSetIds && onlyTellsOfChange(change, inode)) {
       return this.#nodes.attributes(inode);
     }
     // Times have their places in the record: they take no space.
@@ -371,10 +371,6 @@ function asMember(inode: Inode, caller: Caller): Caller {
   if (!hasOddBit || inode.isDirectory || caller.uid === 0) return caller;
   if (!supplementaryGroups(caller.pid).includes(inode.gid)) return caller;
   return { uid: caller.uid, gid: inode.gid, pid: caller.pid };
-}
-
-function hasSetIds(inode: Inode): boolean {
-  return (inode.mode & (S_ISUID | S_ISGID)) !== 0;
 }
 
 function asRegular(node: NewNode): NewNode {
