@@ -75,9 +75,11 @@ export function startWriting(fd: number, offset: number, length: number): void {
   libc().sync_file_range(fd, BigInt(offset), BigInt(length), SYNC_FILE_RANGE_WRITE);
 }
 
-/** fdatasync(2). */
+/** fdatasync(2). A signal does not end it, as it could for a file of a network or FUSE mount. */
 export function fdatasync(fd: number): void {
-  check(libc().fdatasync(fd), () => "flush");
+  let result: number;
+  do result = libc().fdatasync(fd); while (result < 0 && lastErrno() === Errno.EINTR);
+  check(result, () => "flush");
 }
 
 /** fsync(2). */
