@@ -245,3 +245,18 @@ Deno.test("cleanOrphans: a list that runs in a circle is cut, and what is before
     await run("e2fsck", ["-fn", image]);
   }
 });
+
+Deno.test("Upkeep.shutDown: commits, and who waits for a commit is told EIO, as by ext4", async () => {
+  if (!requires("e2fsprogs")) return;
+  using folder = new TempDir();
+  const image = folder.join("image");
+  await run("mke2fs", ["-q", "-F", "-t", "ext4", image, "16M"]);
+  using opened = openForWriting(image);
+  const { fs } = opened;
+  const upkeep = new Upkeep(fs, undefined, SILENT);
+  create(fs);
+  upkeep.shutDown();
+  assert.equal(fs.writing.transactions.isDirty, false);
+  assert.throws(() => upkeep.commit(), { code: "EIO", message: /was shut down/ });
+  upkeep.finish();
+});

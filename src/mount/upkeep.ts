@@ -35,6 +35,7 @@ export class Upkeep implements Timer {
 
   /** Makes everything so far durable. Throws FsError, EIO for what failed behind everybody's back. */
   commit(): void {
+    if (this.#refusal !== undefined) throw this.#refusal;
     if (this.#untold !== undefined) {
       const { message } = this.#untold;
       this.#untold = undefined;
