@@ -8,6 +8,7 @@ import { EXT4_MMP_SEQ_CLEAN, EXT4_MMP_SEQ_FSCK, MmpStruct } from "../src/disk/mm
 import { Ext4SuperBlock as Sb } from "../src/disk/superblock.ts";
 import { FileSystem } from "../src/ext4/filesystem.ts";
 import type { WriteOptions } from "../src/ext4/writing.ts";
+import { Upkeep } from "../src/mount/upkeep.ts";
 import { fail, FsError } from "../src/sys/fs_error.ts";
 import { SILENT } from "../src/sys/log.ts";
 import { isFsError } from "./support/errors.ts";
@@ -186,6 +187,24 @@ Deno.test("MultipleMountProtection: one that stopped in order has it until its e
   fs.stopWriting();
   assert.ok(Buffer.compare(device.bytes, before) === 0, "wrote to what another machine has");
   other.stopWriting();
+});
+
+Deno.test("Upkeep.fire: an update of the protection that fails is no failed commit", async () => {
+  if (!requires("e2fsprogs")) return;
+  const device = await makeDevice();
+  const one = new Machine("one");
+  const fs = one.open(device);
+  const upkeep = new Upkeep(fs, undefined, SILENT);
+  const write = device.write;
+  device.write = () => {
+    throw fail("EIO", "no write");
+  };
+  one.time += 1000;
+  upkeep.fire();
+  device.write = write;
+  upkeep.commit();
+  assert.equal(upkeep.due(), 1000, "the next update");
+  upkeep.finish();
 });
 
 Deno.test("MultipleMountProtection: refuses while e2fsck runs, and a damaged block", async () => {

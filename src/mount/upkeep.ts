@@ -59,7 +59,8 @@ export class Upkeep implements Timer {
     } catch (error) {
       if (!(error instanceof FsError)) throw error;
       this.#fs.report(error);
-      this.#untold ??= error;
+      // The update of the multiple mount protection may come later, and concerns no data.
+      if (this.#fs.writing.transactions.failure !== undefined) this.#untold ??= error;
     }
   }
 
