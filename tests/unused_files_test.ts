@@ -91,6 +91,25 @@ Deno.test("UnusedFiles: files that are in use again, or have a name, stay", asyn
   assert.equal(fs.inode(fs.root.ino).isDirectory, true);
 });
 
+Deno.test("UnusedFiles: after the end of writing, and after a failure, nothing is freed", async () => {
+  if (!requires("e2fsprogs")) return;
+  using folder = new TempDir();
+  for (const end of ["stop", "fail"]) {
+    const image = folder.join(end);
+    await run("mke2fs", ["-q", "-F", "-t", "ext4", image, "50M"]);
+    using opened = openForWriting(image);
+    const { fs, complaints } = opened;
+    const unused = new UnusedFiles(fs, () => false);
+    for (const ino of unlinkedFiles(fs, 2)) unused.add(ino);
+    if (end === "stop") fs.stopWriting();
+    else fs.writing.transactions.abort(fail("EIO", "a commit failed"));
+    assert.equal(unused.freeOne(), true);
+    unused.freeAll();
+    assert.equal(fs.unlinkedInodes.size, 2);
+    assert.deepEqual(complaints, []);
+  }
+});
+
 Deno.test("UnusedFiles: a file that cannot be freed is reported, and the others are freed", async () => {
   if (!requires("e2fsprogs")) return;
   using folder = new TempDir();

@@ -70,9 +70,10 @@ export class UnusedFiles {
 
   /** Nobody hears of errors, not even of our own: they go into the log. */
   #free(ino: number): void {
-    const { unlinkedInodes, writing } = this.#fs;
+    const { unlinkedInodes } = this.#fs;
     if (!unlinkedInodes.has(ino) || this.#isInUse(ino)) return;
-    if (writing.transactions.failure !== undefined) return;
+    // After the last write there may still be requests, and pauses between them.
+    if (this.#fs.isReadOnly || this.#fs.writing.transactions.failure !== undefined) return;
     try {
       evict(this.#fs, this.#fs.inode(ino));
     } catch (error) {
