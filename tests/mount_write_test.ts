@@ -408,6 +408,39 @@ Deno.test("ENOSPC: told by write, fsync and close, and the file system is whole"
   await bench.check();
 });
 
+Deno.test("ENOSPC: told by fsync, and not again once there is room", async () => {
+  if (!requires(...NEEDS, "python3")) return;
+  await using bench = await Bench.open();
+  await bench.mount();
+  const program = `
+import errno, os, sys
+os.chdir(sys.argv[1])
+def attempt(act):
+    try:
+        act()
+        print("ok")
+    except OSError as error:
+        print(errno.errorcode[error.errno])
+def take(name):
+    taken = os.open(name, os.O_CREAT | os.O_WRONLY)
+    os.posix_fallocate(taken, 0, 10 << 20)
+    os.close(taken)
+take("first")
+take("second")
+file = os.open("file", os.O_CREAT | os.O_WRONLY)
+for make_room in (lambda: os.unlink("first"), lambda: os.truncate("second", 0)):
+    os.pwrite(file, bytes(12 << 20), os.fstat(file).st_size)
+    attempt(lambda: os.fsync(file))
+    make_room()
+    attempt(lambda: os.pwrite(file, b"x", 0))
+    attempt(lambda: os.fsync(file))
+`;
+  const { stdout } = await run("python3", ["-c", program, bench.dir]);
+  assert.equal(stdout, "ENOSPC\nok\nok\nENOSPC\nok\nok\n");
+  await bench.umount();
+  await bench.check();
+});
+
 Deno.test("mount -o remount,ro lets nobody write, until remount,rw", async () => {
   if (!requires(...NEEDS)) return;
   await using bench = await Bench.open();

@@ -122,7 +122,10 @@ export class Ext4Changes implements ChangeHandlers {
     }
     // Times have their places in the record: they take no space.
     if (killSetIds || !tellsOfTimesOnly(change)) this.spaceFor(caller);
-    if (size !== undefined) setSize(this.#fs, inode, size);
+    if (size !== undefined) {
+      setSize(this.#fs, inode, size);
+      this.#lateErrors.forgetAll();
+    }
     const mode = change.mode === undefined ? undefined : change.mode & PERMISSIONS;
     const atime = this.#time(change.atime);
     const mtime = this.#time(change.mtime);
@@ -346,6 +349,7 @@ export class Ext4Changes implements ChangeHandlers {
 
   /** A name is gone. Without a reference of the kernel nobody can have the file open. */
   #lostLink(inode: Inode): void {
+    this.#lateErrors.forgetAll();
     const nodeId = this.#nodes.id(inode);
     if (!this.#lookups.isKnown(nodeId)) this.unused.add(nodeId);
   }

@@ -4,7 +4,8 @@
  *
  * But write(2) asks for the file's attributes where the kernel's are out of date. So a failed write
  * makes them so, and the next question for them that is about an open file, as that of stat(2) is
- * not, is answered with the error: once, and only while the writer may be at it.
+ * not, is answered with the error: once, only while the writer may be at it, and only until somebody
+ * has made room, as whoever heard of it by fsync(2) may do before he tries again.
  */
 
 import type { FsError } from "../sys/fs_error.ts";
@@ -40,5 +41,10 @@ export class LateErrors {
 
   forget(nodeId: number): void {
     this.#byNode.delete(nodeId);
+  }
+
+  /** There is more room than before: what failed may work now. */
+  forgetAll(): void {
+    this.#byNode.clear();
   }
 }
