@@ -235,6 +235,39 @@ Deno.test("makeNode: blocks in use that the bitmap calls free are given to nobod
   });
 });
 
+Deno.test("makeNode: names are not written over the file system's own blocks", async () => {
+  if (!requires("e2fsprogs")) return;
+  const image = await sound(PLAIN);
+  write(image, (fs) => void makeDirectory(fs, fs.root, bytes("dir"), FILE));
+  edit(image, (view, fs) => {
+    const dir = inodeOf(fs, "dir");
+    const { inodesPerGroup, inodeSize } = fs.superblock;
+    // The last block of the table, of which no inode is in use.
+    const last = fs.groups.get(0).inodeTable + inodesPerGroup * inodeSize / 1024 - 1;
+    const at = blockOf(fs, dir);
+    image.copyWithin(last * 1024, at, at + 1024);
+    Extent.ee_start_lo.set(view, recordOf(fs, dir.ino) + Ext4Inode.i_block.offset + 12, last);
+  });
+  const readable = reader(image);
+  assert.equal([...readDirectory(readable, inodeOf(readable, "dir"), 0)].length, 2);
+  write(image, (fs) => {
+    assert.equal(code(() => makeNode(fs, inodeOf(fs, "dir"), bytes("a"), FILE)), "EUCLEAN");
+  });
+});
+
+Deno.test("FileSystem.open: groups smaller than mke2fs makes them are for reading only", async () => {
+  if (!requires("e2fsprogs")) return;
+  const image = await sound(`${PLAIN} -g 256`);
+  edit(image, (view, fs) => {
+    const groups = Math.ceil((fs.superblock.blocksCount - 1) / 128);
+    Sb.s_blocks_per_group.set(view, SUPERBLOCK_OFFSET, 128);
+    Sb.s_clusters_per_group.set(view, SUPERBLOCK_OFFSET, 128);
+    Sb.s_inodes_per_group.set(view, SUPERBLOCK_OFFSET, 8);
+    Sb.s_inodes_count.set(view, SUPERBLOCK_OFFSET, groups * 8);
+  });
+  assert.equal(code(() => openDeviceForWriting(new MemoryDevice(image))), "EROFS");
+});
+
 Deno.test("readDirectory: an index that leads to one leaf again and again is damage", async () => {
   if (!requires("e2fsprogs")) return;
   const image = await sound(PLAIN, "16M");

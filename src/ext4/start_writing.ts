@@ -33,6 +33,9 @@ import { type WriteOptions, Writing } from "./writing.ts";
 /** Features of which reading needs to know little, and writing more than is known here. */
 const NOT_WRITTEN = ["snapshot", "replica", "read-only", "shared_blocks"] as const;
 
+/** Blocks of a group. */
+const LEAST_GROUP = 256;
+
 /** Throws EROFS, with the reason, where the file system can only be read. */
 export function requireWritable(fs: FileSystem, superblockBlock: number | undefined): void {
   const { device, superblock } = fs;
@@ -46,6 +49,11 @@ export function requireWritable(fs: FileSystem, superblockBlock: number | undefi
   ];
   if (features.length > 0) {
     throw fail("EROFS", `file systems with ${features.join(" ")} are for reading only`);
+  }
+  // What belongs to the file system itself is kept in mind for each group: mke2fs makes no smaller
+  // ones, of which a sparse image can have any number.
+  if (superblock.blocksPerGroup < LEAST_GROUP) {
+    throw fail("EROFS", `groups of ${superblock.blocksPerGroup} blocks are for reading only`);
   }
   if (superblock.blocksCount * superblock.blockSize > device.size) {
     throw fail("EROFS", "a file system that its device cuts off is for reading only");

@@ -7,10 +7,9 @@
  * and before it is taken where there is little of it.
  */
 
-import { evict } from "../ext4/inode/evict.ts";
+import { evictUnheard } from "../ext4/inode/evict.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
 import { usage } from "../ext4/superblock/statfs.ts";
-import { fail, FsError } from "../sys/fs_error.ts";
 
 /** With so many of them waiting, one is freed for each that comes. */
 const MOST_WAITING = 16384;
@@ -68,19 +67,11 @@ export class UnusedFiles {
     return hasLimits || freeInodes * 2 < inodes || availableBlocks * this.#fs.blockSize < PLENTY;
   }
 
-  /** Nobody hears of errors, not even of our own: they go into the log. */
   #free(ino: number): void {
     const { unlinkedInodes } = this.#fs;
     if (!unlinkedInodes.has(ino) || this.#isInUse(ino)) return;
     // After the last write there may still be requests, and pauses between them.
     if (this.#fs.isReadOnly || this.#fs.writing.transactions.failure !== undefined) return;
-    try {
-      evict(this.#fs, this.#fs.inode(ino));
-    } catch (error) {
-      const failure = error instanceof FsError
-        ? error
-        : fail("EIO", `Freeing a file failed in fuse4fs itself: ${error}`, { ino });
-      this.#fs.report(failure);
-    }
+    evictUnheard(this.#fs, ino);
   }
 }

@@ -3,7 +3,7 @@
  * what went wrong meanwhile, and leave the device in order at the end.
  */
 
-import { evict } from "../ext4/inode/evict.ts";
+import { evictUnheard } from "../ext4/inode/evict.ts";
 import type { FileSystem } from "../ext4/filesystem.ts";
 import { fail, FsError } from "../sys/fs_error.ts";
 import type { Log } from "../sys/log.ts";
@@ -102,13 +102,6 @@ export class Upkeep implements Timer {
    * first of the list on the disk, where it is taken out with the least effort.
    */
   #evictAll(): void {
-    for (const ino of [...this.#fs.unlinkedInodes].reverse()) {
-      try {
-        evict(this.#fs, this.#fs.inode(ino));
-      } catch (error) {
-        if (!(error instanceof FsError)) throw error;
-        this.#fs.report(error);
-      }
-    }
+    for (const ino of [...this.#fs.unlinkedInodes].reverse()) evictUnheard(this.#fs, ino);
   }
 }

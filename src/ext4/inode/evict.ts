@@ -5,6 +5,7 @@
  */
 
 import type { Handle } from "../../jbd2/handle.ts";
+import { fail, FsError } from "../../sys/fs_error.ts";
 import { refundInode } from "../quota/accounting.ts";
 import { unmapBlocks } from "../map/block_map_write.ts";
 import type { FileSystem } from "../filesystem.ts";
@@ -24,6 +25,18 @@ export function evict(fs: FileSystem, inode: Inode): void {
   }
   let left = { end: hasContent(fs, inode) ? MAX_FILE_BLOCKS : 0, isFreed: false };
   while (!left.isFreed) left = fs.change((handle) => freeSome(fs, handle, inode, left.end));
+}
+
+/** As evict, where nobody hears of errors, not even of our own: they go into the log. */
+export function evictUnheard(fs: FileSystem, ino: number): void {
+  try {
+    evict(fs, fs.inode(ino));
+  } catch (error) {
+    const failure = error instanceof FsError
+      ? error
+      : fail("EIO", `Freeing a file failed in fuse4fs itself: ${error}`, { ino });
+    fs.report(failure);
+  }
 }
 
 /** True for an inode whose i_block leads to blocks. */

@@ -52,7 +52,10 @@ export function mapBlocks(
   return mapping;
 }
 
-/** Data must lie inside the file system, and not over its superblock. */
+/**
+ * Data must lie inside the file system, and not over its superblock. Names and links are written to
+ * where they are found: they must not lie in anything else of the file system's own.
+ */
 export function checkRun(fs: FileSystem, inode: Inode, mapping: Mapping): void {
   const { physicalBlock, count } = mapping;
   const { firstDataBlock, blocksCount } = fs.superblock;
@@ -62,4 +65,11 @@ export function checkRun(fs: FileSystem, inode: Inode, mapping: Mapping): void {
       block: physicalBlock,
     });
   }
+  if (fs.isReadOnly || inode.isRegular || !fs.writing.blocks.zones.touches(physicalBlock, count)) {
+    return;
+  }
+  throw corrupt("block map: leads into the file system's own blocks", {
+    ino: inode.ino,
+    block: physicalBlock,
+  });
 }

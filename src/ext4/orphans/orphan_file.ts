@@ -19,6 +19,9 @@ import type { Inode } from "../inode/inode.ts";
 import { mapBlocks } from "../map/block_map.ts";
 import { claim, Kind } from "../verified.ts";
 
+/** What is no orphan file at all is damaged in all of its blocks. */
+const MOST_REPORTED = 8;
+
 export class OrphanFile {
   readonly #fs: FileSystem;
   readonly #holder: Inode;
@@ -46,10 +49,11 @@ export class OrphanFile {
     return this.#slots.has(ino);
   }
 
-  /** Takes in what an earlier mount left, and returns it. Damaged blocks are reported. */
+  /** Takes in what an earlier mount left, and returns it. The first damaged blocks are reported. */
   load(): number[] {
     const { cache } = this.#fs;
     const found: number[] = [];
+    let damaged = 0;
     for (let slot = 0; slot < this.#slotCount; slot += this.#slotsPerBlock) {
       let block: Block;
       try {
@@ -57,7 +61,7 @@ export class OrphanFile {
         block = this.#blockOf(slot);
       } catch (error) {
         if (!(error instanceof FsError)) throw error;
-        this.#fs.report(error);
+        if (++damaged <= MOST_REPORTED) this.#fs.report(error);
         this.#spoilBlock(slot);
         continue;
       }
