@@ -59,11 +59,10 @@ const CHANGES = new Map<number, Change>([
   }],
 ]);
 
-/** Does it; the bytes for the caller, or undefined for a command that is not known. */
-export function changeByIoctl(command: number, call: IoctlCall): Uint8Array | undefined {
+/** What does a command and gives the bytes for the caller; undefined for one that is not known. */
+export function findChange(command: number): ((call: IoctlCall) => Uint8Array) | undefined {
   const change = CHANGES.get(command);
-  if (change === undefined) return undefined;
-  return change(call) ?? new Uint8Array();
+  return change && ((call) => change(call) ?? new Uint8Array());
 }
 
 function setFlags(call: IoctlCall): void {

@@ -39,7 +39,7 @@ import { fail, FsError } from "../sys/fs_error.ts";
 import { S_IFMT, S_IFREG, S_ISGID, S_IXGRP, splitDevice } from "../sys/stat.ts";
 import { isOfAccess, onlyTellsOfChange, tellsOfTimesOnly } from "./attribute_changes.ts";
 import { supplementaryGroups } from "./caller_groups.ts";
-import { changeByIoctl } from "./changing_ioctls.ts";
+import { findChange } from "./changing_ioctls.ts";
 import { LateErrors } from "./late_errors.ts";
 import type { Listings } from "./listings.ts";
 import { LookupCounts } from "./lookup_counts.ts";
@@ -294,11 +294,12 @@ export class Ext4Changes implements ChangeHandlers {
     input: Uint8Array,
     caller: Caller,
   ): Uint8Array | undefined {
+    const change = findChange(command);
+    if (change === undefined) return undefined;
     this.unused.freeAll();
     const isRoot = caller.uid === 0 || this.#options.fakeroot;
-    const call = { fs: this.#fs, inode, input, caller, isRoot, upkeep: this.#upkeep };
-    const answer = changeByIoctl(command, call);
-    if (answer !== undefined) this.#syncFile(inode);
+    const answer = change({ fs: this.#fs, inode, input, caller, isRoot, upkeep: this.#upkeep });
+    this.#syncFile(inode);
     return answer;
   }
 
