@@ -11,7 +11,11 @@ import { Ext4Extent as Extent, EXT_INIT_MAX_LEN } from "../src/disk/extent.ts";
 import { INCOMPAT } from "../src/disk/features.ts";
 import { Ext4GroupDesc as Desc } from "../src/disk/group_desc.ts";
 import { EXT4_INDEX_FL, EXT4_ROOT_INO, EXT4_TIND_BLOCK, Ext4Inode } from "../src/disk/inode.ts";
-import { Ext4SuperBlock as Sb, SUPERBLOCK_OFFSET } from "../src/disk/superblock.ts";
+import {
+  EXT4_SUPER_MAGIC,
+  Ext4SuperBlock as Sb,
+  SUPERBLOCK_OFFSET,
+} from "../src/disk/superblock.ts";
 import { groupChecksum } from "../src/ext4/allocation/groups.ts";
 import { seekData, seekHole } from "../src/ext4/content/read.ts";
 import { setSize } from "../src/ext4/content/truncate.ts";
@@ -253,6 +257,14 @@ Deno.test("makeNode: names are not written over the file system's own blocks", a
   write(image, (fs) => {
     assert.equal(code(() => makeNode(fs, inodeOf(fs, "dir"), bytes("a"), FILE)), "EUCLEAN");
   });
+});
+
+Deno.test("FileSystem.open: magic numbers everywhere do not make the search for backups long", () => {
+  const view = new DataView(new ArrayBuffer(256 << 20));
+  for (let at = 0; at < view.byteLength; at += 1024) {
+    Sb.s_magic.set(view, at, EXT4_SUPER_MAGIC);
+  }
+  assert.equal(code(() => reader(new Uint8Array(view.buffer))), "EUCLEAN");
 });
 
 Deno.test("FileSystem.open: groups smaller than mke2fs makes them are for reading only", async () => {

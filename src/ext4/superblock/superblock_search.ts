@@ -74,6 +74,8 @@ function requestedBackup(device: Device, block: number): FoundSuperblock {
 /** How far the search for a backup in an unusual place goes, in bytes. */
 const SEARCH_LIMIT = 256 << 20;
 const SEARCH_STEP = 1 << 20;
+/** Places that are looked at more closely. Two bytes are easily the magic number. */
+const MOST_CANDIDATES = 4096;
 /** Superblocks start at multiples of the smallest block. */
 const SMALLEST_BLOCK = 1024;
 
@@ -94,6 +96,7 @@ function firstBackup(device: Device): FoundSuperblock | undefined {
 function searchBackup(device: Device): FoundSuperblock | undefined {
   const limit = Math.min(device.size, SEARCH_LIMIT);
   const magicAt = Ext4SuperBlock.s_magic.offset;
+  let candidates = 0;
   for (let start = 0; start < limit; start += SEARCH_STEP) {
     const piece = new Uint8Array(Math.min(SEARCH_STEP, limit - start));
     try {
@@ -106,6 +109,7 @@ function searchBackup(device: Device): FoundSuperblock | undefined {
     for (let at = 0; at + Ext4SuperBlock.byteLength <= piece.length; at += SMALLEST_BLOCK) {
       if (start + at <= SUPERBLOCK_OFFSET) continue;
       if (view.getUint16(at + magicAt, true) !== EXT4_SUPER_MAGIC) continue;
+      if (++candidates > MOST_CANDIDATES) return undefined;
       const found = backupAtByte(device, start + at);
       if (found !== undefined) return found;
     }
