@@ -117,17 +117,16 @@ function trialMount(): Finding {
 }
 
 function waking(): Finding {
+  const name = "wakeLatency";
+  const label = "processors";
   const { isGuest, isAllowed } = wakingFacts();
-  const say = (value: string, advice?: string) =>
-    advice === undefined
-      ? ok("wakeLatency", "processors", value)
-      : absent("wakeLatency", "processors", value, advice);
-  if (!isGuest) return say("sleep as they like while nobody needs them");
-  if (isAllowed) return say("wait awake while requests come, since this is a virtual machine");
-  return say(
-    "sleep while requests are answered, which takes long in a virtual machine",
-    "run as root, with /dev/cpu_dma_latency: requests then take about half as long",
-  );
+  if (!isGuest) return ok(name, label, "sleep as they like while nobody needs them");
+  if (isAllowed) {
+    return ok(name, label, "wait awake while requests come, since this is a virtual machine");
+  }
+  const advice = "run as root, with /dev/cpu_dma_latency: requests then take about half as long";
+  const value = "sleep while requests are answered, which takes long in a virtual machine";
+  return absent(name, label, value, advice);
 }
 
 function iomap(): Finding {

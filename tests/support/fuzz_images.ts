@@ -94,14 +94,7 @@ export async function makeFuzzImages(folder: string, spare = 0): Promise<Map<str
   fill(source.path);
   for (const [name, base] of Object.entries(BASES)) {
     const image = `${folder}/${name}.img`;
-    await run("mke2fs", [
-      ...["-q", "-F", "-d", source.path],
-      ...["-U", "01234567-89ab-cdef-0123-456789abcdef"],
-      ...["-E", "hash_seed=89abcdef-0123-4567-89ab-cdef01234567"],
-      ...base.mke2fs.split(" "),
-      image,
-      `${base.kilobytes + spare}k`,
-    ], { env: { E2FSPROGS_FAKE_TIME: "1700000000" } });
+    await makeFilled(image, source.path, base.mke2fs, base.kilobytes + spare);
     const hasExtents = base.mke2fs.includes("ext4") && !base.mke2fs.includes("inline_data");
     if (hasExtents) await debugfs(image, ["fallocate /unwritten 0 9"]);
     await debugfs(image, base.debugfs);
@@ -110,6 +103,23 @@ export async function makeFuzzImages(folder: string, spare = 0): Promise<Map<str
     images.set(name, image);
   }
   return images;
+}
+
+/** An image with what is in a folder, byte for byte the same each time. */
+export async function makeFilled(
+  image: string,
+  content: string,
+  mke2fs: string,
+  kilobytes: number,
+): Promise<void> {
+  await run("mke2fs", [
+    ...["-q", "-F", "-d", content],
+    ...["-U", "01234567-89ab-cdef-0123-456789abcdef"],
+    ...["-E", "hash_seed=89abcdef-0123-4567-89ab-cdef01234567"],
+    ...mke2fs.split(" "),
+    image,
+    `${kilobytes}k`,
+  ], { env: { E2FSPROGS_FAKE_TIME: "1700000000" } });
 }
 
 /** One of everything, and as little of it as will do. */
@@ -135,8 +145,8 @@ export function fill(root: string): void {
   setXattr(`${root}/small`, "system.posix_acl_access", ACL);
 }
 
-/** u::rw-, u:1000:r--, g::r--, m::r--, o::--- */
-const ACL = Uint8Array.from([
+/** u::rw-, u:1000:r--, g::r--, m::r--, o::---, in the form of user space. */
+export const ACL = Uint8Array.from([
   [2, 0, 0, 0],
   [1, 0, 6, 0, 255, 255, 255, 255],
   [2, 0, 4, 0, 232, 3, 0, 0],

@@ -38,6 +38,7 @@ import { FsError } from "../../src/sys/fs_error.ts";
 import { SILENT } from "../../src/sys/log.ts";
 import { S_IFDIR, S_IFIFO, S_IFREG } from "../../src/sys/stat.ts";
 import { addFastCommits } from "./fast_commit_lies.ts";
+import { ACL } from "./fuzz_images.ts";
 import { changeOnce } from "./fuzz.ts";
 import { lie, type Truth } from "./lies.ts";
 import { Random } from "./random.ts";
@@ -120,16 +121,6 @@ const USER = { uid: 1000, gid: 1000 };
 const FILE = { ...OWNER, mode: S_IFREG | 0o644, umask: 0o22 };
 const MOST_FOUND = 40;
 const NAMES = ["user.a", "user.in-block", "user.in-inode", "security.capability", "trusted.x"];
-/** u::rw-, u:1000:r--, g::r--, m::r--, o::---, in the form of user space. */
-const ACL = Uint8Array.from([
-  [2, 0, 0, 0],
-  [1, 0, 6, 0, 255, 255, 255, 255],
-  [2, 0, 4, 0, 232, 3, 0, 0],
-  [4, 0, 4, 0, 255, 255, 255, 255],
-  [16, 0, 4, 0, 255, 255, 255, 255],
-  [32, 0, 0, 0, 255, 255, 255, 255],
-].flat());
-
 interface Folder {
   readonly ino: number;
   readonly names: Uint8Array[];

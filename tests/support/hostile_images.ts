@@ -3,10 +3,9 @@
  * writing uses: journals, quotas, orphans, multiple mount protection, with checksums everywhere.
  */
 
+import { fill, makeFilled, makeFuzzImages } from "./fuzz_images.ts";
 import { debugfs } from "./images.ts";
-import { makeFuzzImages } from "./fuzz_images.ts";
 import { run, TempDir } from "./run.ts";
-import { fill } from "./fuzz_images.ts";
 
 interface WritableBase {
   readonly mke2fs: string;
@@ -81,14 +80,7 @@ export async function makeHostileImages(folder: string): Promise<Map<string, str
   fill(source.path);
   for (const [name, base] of Object.entries(BASES)) {
     const image = `${folder}/${name}.img`;
-    await run("mke2fs", [
-      ...["-q", "-F", "-d", source.path],
-      ...["-U", "01234567-89ab-cdef-0123-456789abcdef"],
-      ...["-E", "hash_seed=89abcdef-0123-4567-89ab-cdef01234567"],
-      ...base.mke2fs.split(" "),
-      image,
-      `${base.kilobytes + SPARE}k`,
-    ], { env: { E2FSPROGS_FAKE_TIME: "1700000000" } });
+    await makeFilled(image, source.path, base.mke2fs, base.kilobytes + SPARE);
     if (base.debugfs !== undefined) await debugfs(image, base.debugfs);
     // 1: directories were indexed, or quotas counted.
     if (base.indexed || base.mke2fs.includes("quota")) {
